@@ -1,5 +1,10 @@
 package batholith
 
+import (
+	"maps"
+	"slices"
+)
+
 // ManifestName is the name of the object below OUT/<job id>/ that contains the job's counts (Bedrock:
 // manifest.json.out).
 const ManifestName = "manifest.json.out"
@@ -24,6 +29,7 @@ type Manifest struct {
 
 // ManifestVersion is the version that this program writes. Version 2 added repeats, outcomes by kind and
 // checksums of the input. Version 3 added sources, changed members and canaries.
+// Later members are optional.
 const ManifestVersion = 3
 
 // ManifestDetail holds the members that Bedrock's manifest does not have. docs/formats.md describes each.
@@ -42,6 +48,7 @@ type ManifestDetail struct {
 	Canaries   int64            `json:"canaryCount"`
 	Outcomes   ManifestOutcomes `json:"outcomes"`
 	Wasted     ManifestTokens   `json:"wastedTokens"`
+	Costs      []ManifestCost   `json:"costs,omitempty"` // of used and of wasted tokens; none without a price
 	Sources    []ManifestSource `json:"sources"`
 	Changes    ManifestChanges  `json:"changedMembers"`
 	Files      []ManifestFile   `json:"files"`
@@ -62,6 +69,19 @@ type ManifestTokens struct {
 	Output     int64 `json:"outputTokenCount"`
 	CacheRead  int64 `json:"cacheReadInputTokenCount"`
 	CacheWrite int64 `json:"cacheWriteInputTokenCount"`
+}
+
+// ManifestCost is what a job cost in one currency. A job has several if the currency of the settings was changed while it ran.
+type ManifestCost struct {
+	Amount   Money  `json:"amount"` // exact, a decimal number as a text
+	Currency string `json:"currency"`
+}
+
+// Cost sets what the job cost, by currency.
+func (m *Manifest) Cost(costs map[string]Money) {
+	for _, currency := range slices.Sorted(maps.Keys(costs)) {
+		m.Batholith.Costs = append(m.Batholith.Costs, ManifestCost{costs[currency], currency})
+	}
 }
 
 // ManifestFile describes one input file and its output.

@@ -96,6 +96,7 @@ type Commit struct {
 	Counts  Counts // what the segment adds to the job's counts; Total is 0
 	Tokens  Tokens
 	Ledger  Ledger
+	Price   string // of the job's model now, see Price.String; "": there is none
 }
 
 // CommitPart is the part of a commit that concerns one chunk.

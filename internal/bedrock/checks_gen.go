@@ -115,6 +115,15 @@ func (c *checker) checkModelInvocationJobInput(o object) CheckModelInvocationJob
 	}
 }
 
+func (c *checker) getUsageInput(o object) GetUsageInput {
+	return GetUsageInput{
+		StartTime: c.timestamp(o, "startTime", false),
+		EndTime:   c.timestamp(o, "endTime", false),
+		Principal: c.text(o, "principal", false, c.rules.string),
+		GroupBy:   c.text(o, "groupBy", false, c.rules.string),
+	}
+}
+
 func (c *checker) getKeptResultsInput(o object) GetKeptResultsInput {
 	return GetKeptResultsInput{
 		JobIdentifier: c.text(o, "jobIdentifier", true, c.rules.jobIdentifier),

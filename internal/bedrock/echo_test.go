@@ -57,6 +57,10 @@ func (e *echo) ResumeModelInvocationJob(ctx context.Context, in *ResumeModelInvo
 	return told(e, ctx, in, ResumeModelInvocationJobOutput{})
 }
 
+func (e *echo) GetUsage(ctx context.Context, in *GetUsageInput) (*GetUsageOutput, error) {
+	return told(e, ctx, in, GetUsageOutput{})
+}
+
 func (e *echo) GetKeptResults(ctx context.Context, in *GetKeptResultsInput) (*GetKeptResultsOutput, error) {
 	return told(e, ctx, in, GetKeptResultsOutput{State: batholith.KeptNone})
 }

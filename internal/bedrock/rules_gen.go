@@ -4,6 +4,7 @@ package bedrock
 
 // rules holds the constraints of every shape that is part of an input.
 type rules struct {
+	string                     textRule
 	jobName                    textRule
 	roleARN                    textRule
 	clientRequestToken         textRule
@@ -42,6 +43,7 @@ type rules struct {
 // newRules returns the rules of the profile "default".
 func newRules() *rules {
 	return &rules{
+		string:                     text(0, 0, ``),
 		jobName:                    text(1, 63, `[a-zA-Z0-9]{1,63}(-*[a-zA-Z0-9\+\-\.]){0,63}`),
 		roleARN:                    text(0, 2048, `arn:aws(-[^:]+)?:iam::([0-9]{12})?:role/.+`),
 		clientRequestToken:         text(1, 256, `[a-zA-Z0-9]{1,256}(-*[a-zA-Z0-9]){0,256}`),

@@ -21,6 +21,8 @@ type Service interface {
 	ResumeModelInvocationJob(context.Context, *ResumeModelInvocationJobInput) (*ResumeModelInvocationJobOutput, error)
 	// CheckModelInvocationJob refuses what CreateModelInvocationJob would refuse for the request itself, its role, model or network, and creates nothing. A name that is in use and a full quota are found at Create.
 	CheckModelInvocationJob(context.Context, *CheckModelInvocationJobInput) (*CheckModelInvocationJobOutput, error)
+	// GetUsage adds up what records of jobs took, in groups. A caller who may not see the whole account sees its own jobs.
+	GetUsage(context.Context, *GetUsageInput) (*GetUsageOutput, error)
 	// GetKeptResults reports whether finished records of a Failed job are kept because its output could not be written.
 	GetKeptResults(context.Context, *GetKeptResultsInput) (*GetKeptResultsOutput, error)
 	// PublishKeptResults requests that the kept results of a job are written to its output. It returns at once; GetKeptResults reports the progress.
@@ -89,6 +91,12 @@ func newRoutes(s Service) []route {
 			label: "", after: "", body: true,
 			errors: []string{CodeAccessDenied, CodeInternalServer, CodeThrottling, CodeValidation},
 			call:   answer((*checker).checkModelInvocationJobInput, s.CheckModelInvocationJob),
+		},
+		{
+			operation: "GetUsage", method: "GET", before: "/usage",
+			label: "", after: "", body: false,
+			errors: []string{CodeAccessDenied, CodeInternalServer, CodeThrottling, CodeValidation},
+			call:   answer((*checker).getUsageInput, s.GetUsage),
 		},
 		{
 			operation: "GetKeptResults", method: "GET", before: "/kept-results/",

@@ -137,6 +137,38 @@ type JobNotes struct {
 	PausedSince   Timestamp `json:"pausedSince,omitzero"`
 	PauseReason   string    `json:"pauseReason,omitzero"`
 	ResumesAt     Timestamp `json:"resumesAt,omitzero"`
+	Usage         *JobUsage `json:"usage,omitzero"`
+}
+
+// JobUsage is what the records of a job took so far. Wasted tokens are those of answers that could not be used; cost includes them.
+type JobUsage struct {
+	InputTokens        int64  `json:"inputTokens"`
+	OutputTokens       int64  `json:"outputTokens"`
+	CachedTokens       int64  `json:"cachedTokens"`
+	WastedInputTokens  int64  `json:"wastedInputTokens"`
+	WastedOutputTokens int64  `json:"wastedOutputTokens"`
+	Cost               string `json:"cost,omitzero"`
+	Currency           string `json:"currency,omitzero"`
+}
+
+// UsageGroup is what the records of some jobs took. The first members name the group; a member that it is not grouped by is absent.
+type UsageGroup struct {
+	Day                string `json:"day,omitzero"`
+	Principal          string `json:"principal,omitzero"`
+	ModelID            string `json:"modelId,omitzero"`
+	JobARN             string `json:"jobArn,omitzero"`
+	RecordCount        int64  `json:"recordCount"`
+	ErrorRecordCount   int64  `json:"errorRecordCount"`
+	AttemptCount       int64  `json:"attemptCount"`
+	RepeatCount        int64  `json:"repeatCount"`
+	CanaryCount        int64  `json:"canaryCount"`
+	InputTokens        int64  `json:"inputTokens"`
+	OutputTokens       int64  `json:"outputTokens"`
+	CachedTokens       int64  `json:"cachedTokens"`
+	WastedInputTokens  int64  `json:"wastedInputTokens"`
+	WastedOutputTokens int64  `json:"wastedOutputTokens"`
+	Cost               string `json:"cost,omitzero"`
+	Currency           string `json:"currency,omitzero"`
 }
 
 // FoundationModel describes a model.
@@ -274,6 +306,19 @@ type CheckModelInvocationJobInput struct {
 
 // CheckModelInvocationJobOutput is the output of CheckModelInvocationJob.
 type CheckModelInvocationJobOutput struct {
+}
+
+// GetUsageInput is the input of GetUsage.
+type GetUsageInput struct {
+	StartTime Timestamp `json:"startTime,omitzero"`
+	EndTime   Timestamp `json:"endTime,omitzero"`
+	Principal string    `json:"principal,omitzero"`
+	GroupBy   string    `json:"groupBy,omitzero"`
+}
+
+// GetUsageOutput is the output of GetUsage.
+type GetUsageOutput struct {
+	Usage []UsageGroup `json:"usage"`
 }
 
 // GetKeptResultsInput is the input of GetKeptResults.

@@ -236,6 +236,9 @@ func (a *app) showJob(j jobFacts) error {
 		row([]string{name, ""}[min(i, 1)], line)
 	}
 	row("records", progressOf(j))
+	if j.Notes != nil && j.Notes.Usage != nil {
+		row("usage", j.Notes.Usage.String())
+	}
 	row("role", j.Role)
 	row("input", j.Input)
 	row("output", j.outputPrefix())

@@ -25,6 +25,7 @@ type jobNotes struct {
 	End      *time.Time `json:"expectedEnd,omitempty"`
 	Paused   *time.Time `json:"pausedSince,omitempty"` // nil: the job is not paused
 	Reason   string     `json:"pauseReason,omitempty"`
+	Usage    *jobUsage  `json:"usage,omitempty"`     // nil: nothing yet, or a server that does not tell it
 	Resumes  *time.Time `json:"resumesAt,omitempty"` // when a pause ends by itself
 }
 

@@ -71,6 +71,7 @@ func (l *loader) check() {
 	l.checkModels()
 	l.checkSimulated()
 	l.checkLimits()
+	l.checkPrices()
 	l.checkNetwork()
 	l.checkPolicy()
 	l.checkOIDC()

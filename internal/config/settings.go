@@ -92,6 +92,11 @@ type Config struct {
 	// manifest or lines. The manifest counts the answers by model server and by the model name
 	// in the answer. With lines, each output line also names its own, in a member "batholith".
 	Provenance string `yaml:"provenance"`
+	// What tokens cost, by model. Get and List of jobs, manifests and `batholith usage` then tell
+	// the cost. A changed price counts for records that are committed from then on.
+	Prices []Price `yaml:"prices"`
+	// Currency of the prices, three letters.
+	Currency string `yaml:"currency"`
 	// Quotas; 0 means no limit. Their defaults depend on the profile.
 	Limits Limits `yaml:"limits"`
 	// Subnets and security groups that a job's vpcConfig may name.
@@ -497,6 +502,19 @@ type Failures struct {
 	Nonsense float64 `yaml:"nonsense"`
 	// Number of failures before such a prompt succeeds; 0: it always fails.
 	Times int `yaml:"times"`
+}
+
+// Price is what the tokens of a model cost.
+type Price struct {
+	// Id or alias of the model, or "*" for every model without an entry of its own.
+	Model string `yaml:"model"`
+	// Price of a million input tokens, with at most 6 decimals.
+	Input string `yaml:"input"`
+	// Price of a million output tokens.
+	Output string `yaml:"output"`
+	// Price of a million input tokens that the model server read from its cache; absent: that of
+	// input.
+	Cached string `yaml:"cached"`
 }
 
 // Limits are the quotas of jobs.

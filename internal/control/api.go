@@ -34,6 +34,8 @@ type Store interface {
 	// PauseJob and ResumeJob fail with batholith.ErrMoved if the job has ended or is ending.
 	PauseJob(ctx context.Context, account, id, reason string) error
 	ResumeJob(ctx context.Context, account, id string) error
+	// Spent adds up what records took, in groups.
+	Spent(ctx context.Context, q batholith.SpentQuery) ([]batholith.Spent, error)
 	// PublishKept and DiscardKept request what is to be done with a job's kept results. They
 	// fail with batholith.ErrNothingKept if there are none.
 	PublishKept(ctx context.Context, account, id string) error

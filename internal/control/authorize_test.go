@@ -113,6 +113,7 @@ func others() []call {
 		create("Create", haiku, batch, ""), create("CreateRed", haiku, batch, "red"), create("CreateTiny", "batholith.tiny-v1", batch, "red"),
 		create("CreateByAlias", "us."+haiku, batch, "red"), create("CreateAsOther", haiku, role, "red"),
 		{"List", "GET", "/model-invocation-jobs", ""},
+		{"Usage", "GET", "/usage", ""},
 		{"Models", "GET", "/foundation-models", ""},
 		{"Model", "GET", "/foundation-models/" + haiku, ""},
 		{"Availability", "GET", "/foundation-model-availability/" + haiku, ""},
@@ -137,7 +138,7 @@ const (
 	reading    = "Get GetKept ListTags"
 	everything = "Get Stop Pause Resume GetKept Publish Discard ListTags Tag TagBlue Untag"
 	catalogue  = "Models Model Availability Profiles Profile"
-	anything   = "Create CreateRed CreateTiny CreateByAlias CreateAsOther List " + catalogue
+	anything   = "Create CreateRed CreateTiny CreateByAlias CreateAsOther List Usage " + catalogue
 )
 
 // The matrix of principal, action and resource, by the policies of the examples, through the wire.
@@ -149,20 +150,20 @@ func TestTheExamplesPermitWhatTheySay(t *testing.T) {
 	type row struct{ others, red, blue, bare string } // what is permitted: on no job, on alice's of team red, on bob's of team blue, on carol's without a team
 	for file, want := range map[string]map[string]row{
 		"": {alice: {anything, everything, everything, everything}, bob: {anything, everything, everything, everything},
-			carol: {anything, everything, everything, everything}, stranger: {"List " + catalogue, "", "", ""}},
+			carol: {anything, everything, everything, everything}, stranger: {"List Usage " + catalogue, "", "", ""}},
 		"team-jobs": {
-			alice:    {"CreateRed CreateTiny CreateByAlias List " + catalogue, "Get Stop Pause Resume GetKept Publish Discard ListTags Tag", "", ""},
-			bob:      {"List " + catalogue, "", "Get Stop Pause Resume GetKept Publish Discard ListTags Tag TagBlue", ""},
-			carol:    {"List " + catalogue, "", "", ""},
-			stranger: {"List " + catalogue, "", "", ""}},
+			alice:    {"CreateRed CreateTiny CreateByAlias List Usage " + catalogue, "Get Stop Pause Resume GetKept Publish Discard ListTags Tag", "", ""},
+			bob:      {"List Usage " + catalogue, "", "Get Stop Pause Resume GetKept Publish Discard ListTags Tag TagBlue", ""},
+			carol:    {"List Usage " + catalogue, "", "", ""},
+			stranger: {"List Usage " + catalogue, "", "", ""}},
 		"auditors": {
-			alice: {anything, everything, everything, everything}, bob: {"List " + catalogue, reading, reading, reading},
-			carol: {anything, everything, everything, everything}, stranger: {"List " + catalogue, "", "", ""}},
+			alice: {anything, everything, everything, everything}, bob: {"List Usage " + catalogue, reading, reading, reading},
+			carol: {anything, everything, everything, everything}, stranger: {"List Usage " + catalogue, "", "", ""}},
 		"model-allow-list": {
-			alice:    {"CreateTiny List " + catalogue, everything, "", ""},
+			alice:    {"CreateTiny List Usage " + catalogue, everything, "", ""},
 			bob:      {anything, "", everything, ""},
 			carol:    {anything, "", "", everything},
-			stranger: {"List " + catalogue, "", "", ""}},
+			stranger: {"List Usage " + catalogue, "", "", ""}},
 	} {
 		var who Authorizer
 		if file != "" {

@@ -24,6 +24,7 @@ func (a *API) GetModelInvocationJob(ctx context.Context, in *bedrock.GetModelInv
 		return nil, refuse("get job", in.JobIdentifier, err)
 	}
 	out := a.summary(j, a.forecasts(ctx, j))
+	tellUsage(&out, a.jobUsage(ctx, account, j)[j.ID])
 	return &out, nil
 }
 

@@ -40,9 +40,10 @@ func (a *API) ListModelInvocationJobs(ctx context.Context, in *bedrock.ListModel
 		return nil, fmt.Errorf("list jobs: %w", err)
 	}
 	out := &bedrock.ListModelInvocationJobsOutput{NextToken: p.token(next), InvocationJobSummaries: make([]bedrock.JobSummary, len(jobs))}
-	forecasts := a.forecasts(ctx, jobs...)
+	forecasts, usage := a.forecasts(ctx, jobs...), a.jobUsage(ctx, q.Account, jobs...)
 	for i, j := range jobs {
 		out.InvocationJobSummaries[i] = a.summary(j, forecasts)
+		tellUsage(&out.InvocationJobSummaries[i], usage[j.ID])
 	}
 	return out, nil
 }

@@ -16,6 +16,8 @@ type memory struct {
 	jobs   []batholith.Job // in the order of creation; the cursor is the index plus one
 	hashes map[string]string
 	tags   map[string]map[string]string
+	spent  []batholith.Spent
+	asked  batholith.SpentQuery // the latest query of Spent
 }
 
 func newMemory() *memory {
@@ -207,6 +209,19 @@ func (m *memory) changePause(account, id string, to batholith.Pause) error {
 	}
 	j.Paused = to
 	return nil
+}
+
+// Spent returns the groups that a test has put there, for the principal and the jobs of the query.
+func (m *memory) Spent(_ context.Context, q batholith.SpentQuery) (all []batholith.Spent, _ error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.asked = q
+	for _, s := range m.spent {
+		if (q.Principal == "" || q.Principal == s.Principal) && (q.Jobs == nil || slices.Contains(q.Jobs, s.Job)) && s.Account == q.Account {
+			all = append(all, s)
+		}
+	}
+	return all, nil
 }
 
 func (m *memory) PublishKept(_ context.Context, account, id string) error {

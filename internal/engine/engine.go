@@ -61,6 +61,9 @@ type Options struct {
 	Models *Models
 	Log    *slog.Logger     // nil: nothing is logged
 	Limits batholith.Limits // bounds on the input and the duration of a job
+	// Price returns what the tokens of a model cost now, by its catalogue id and the name that the job has for it. It is called for each
+	// commit. nil: nothing has a price.
+	Price func(names ...string) batholith.Price
 	// Listener is called for events in this process.
 	Listener batholith.Listener
 
@@ -169,7 +172,7 @@ func (e *Engine) joinWorker() (err error) {
 		return fmt.Errorf("open the folder for kept results: %w", err)
 	}
 	shelf := keptResults{kept, o.DataKeys}
-	e.writer, err = results.NewWriter(results.Options{Dir: filepath.Join(o.Dir, JournalName), Worker: e.id, Store: o.Store, Open: e.open, Log: o.Log,
+	e.writer, err = results.NewWriter(results.Options{Dir: filepath.Join(o.Dir, JournalName), Worker: e.id, Store: priced{o.Store, e}, Open: e.open, Log: o.Log,
 		OnFault: func(job string, err error) { e.life.Fault(job, err) }, PendingBytes: pendingBytes, Shelf: shelf, Keys: o.DataKeys, Listener: o.Listener,
 		OnWait:   func(job string, since time.Time, err error) { e.life.Waits(job, lifecycle.ToStore, since, err) },
 		OnCommit: func(job string, c batholith.Counts) { e.life.Committed(job, c); e.dispatch.Committed(job, c) }})
@@ -196,7 +199,7 @@ func (e *Engine) joinWorker() (err error) {
 		Attempts: o.Attempts, Reuse: o.Reuse, Earlier: o.Earlier, Scratch: o.Dir, Sourced: o.Sourced, Discreet: o.Discreet,
 		Drain: o.Drain, Room: room, Listener: o.Listener, Lease: lease, Leases: o.Store.Leases, Workers: workers})
 	e.calls = &interactive{e: e}
-	publisher := results.NewPublisher(results.PublisherOptions{Store: o.Store, Open: e.open, Log: o.Log, PartBytes: o.PartBytes, Room: room, Worker: e.id, Shelf: shelf, Listener: o.Listener})
+	publisher := results.NewPublisher(results.PublisherOptions{Store: o.Store, Costs: e.costs, Open: e.open, Log: o.Log, PartBytes: o.PartBytes, Room: room, Worker: e.id, Shelf: shelf, Listener: o.Listener})
 	e.life = lifecycle.New(lifecycle.Options{Store: o.Store, Dispatch: e.dispatch, Publisher: publisher, Shelf: e.writer, Place: o.Place,
 		Limits: o.Limits, Bodies: e.refused, Earlier: o.Earlier, Serving: e.servings, Scratch: o.Dir, StrictBodies: o.StrictBodies, Discreet: o.Discreet, Worker: e.id, Log: o.Log, FirstPartial: o.FirstPartial, PartialEvery: o.PartialEvery, Patience: o.Patience,
 		Listener: o.Listener, Shared: o.Shared, Reaches: e.reaches(), Now: e.clock.Now})
@@ -205,23 +208,33 @@ func (e *Engine) joinWorker() (err error) {
 
 // open opens the buckets of a job by its id.
 func (e *Engine) open(ctx context.Context, job string) (blob.Place, error) {
+	j, err := e.known(ctx, job)
+	if err != nil {
+		return blob.Place{}, err
+	}
+	return e.o.Place(ctx, j)
+}
+
+// known returns a job with the fields that never change.
+func (e *Engine) known(ctx context.Context, job string) (batholith.Job, error) {
 	e.mu.Lock()
 	j, ok := e.jobs[job]
 	e.mu.Unlock()
 	if ok {
-		return e.o.Place(ctx, j)
+		return j, nil
 	}
 	j, err := e.o.Store.Find(ctx, job)
 	if err != nil {
-		return blob.Place{}, err
+		return j, err
 	}
 	e.mu.Lock()
+	defer e.mu.Unlock()
 	if len(e.jobs) >= keptJobs || e.jobs == nil {
 		e.jobs = map[string]batholith.Job{}
 	}
-	e.jobs[job] = batholith.Job{ID: j.ID, Model: j.Model, Account: j.Account, Region: j.Region, Owner: j.Owner, Request: j.Request}
-	e.mu.Unlock()
-	return e.o.Place(ctx, j)
+	j = batholith.Job{ID: j.ID, Account: j.Account, Region: j.Region, Owner: j.Owner, Model: j.Model, Request: j.Request}
+	e.jobs[job] = j
+	return j, nil
 }
 
 // serving finds the backends of a job, and the translators of its bodies. Backends whose protocol cannot take bodies of the job's type are

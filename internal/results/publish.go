@@ -34,6 +34,8 @@ type PublisherOptions struct {
 	Store PublisherStore
 	Open  Opener
 	Log   *slog.Logger
+	// Costs returns what the job's records cost, by currency, for the manifest. nil: that is not known.
+	Costs func(ctx context.Context, job batholith.Job) (map[string]batholith.Money, error)
 
 	Listener batholith.Listener // its Published and Merged are called
 
@@ -159,6 +161,13 @@ func (p *Publisher) publish(ctx context.Context, job batholith.Job, place blob.P
 		return m, err
 	}
 	m = batholith.NewManifest(job, ledger, out.done)
+	if p.o.Costs != nil {
+		costs, err := p.o.Costs(ctx, job)
+		if err != nil {
+			return m, err
+		}
+		m.Cost(costs)
+	}
 	out.sources.Tell(&m)
 	err = p.manifest(ctx, place, batholith.Upload{Job: job.ID, Key: place.Prefix + batholith.ManifestName, Epoch: epoch}, &m)
 	return m, err

@@ -63,7 +63,10 @@ func (s *Store) commit(ctx context.Context, tx *sql.Tx, c batholith.Commit) erro
 			chunk.State = batholith.ChunkDone // its lease ends
 		}
 	}
-	return s.dialect.storeDone(ctx, tx, id, chunks)
+	if err := s.dialect.storeDone(ctx, tx, id, chunks); err != nil {
+		return err
+	}
+	return s.spend(ctx, tx, c)
 }
 
 // checkCommit returns an error if the counters differ from the parts.

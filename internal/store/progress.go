@@ -98,18 +98,21 @@ func (a adding) Scan(v any) error {
 		}
 	}
 	for i, to := range a.to {
-		high, low := numbers[2*i], numbers[2*i+1]
-		high += low >> 32
-		sum := int64(math.MaxInt64)
-		if high <= math.MaxInt32 {
-			sum = high<<32 | low&math.MaxUint32
-		}
-		*to = batholith.Sum(*to, sum)
+		*to = batholith.Sum(*to, joined(numbers[2*i], numbers[2*i+1]))
 	}
 	if a.modified != nil {
 		*a.modified = max(*a.modified, numbers[len(numbers)-1])
 	}
 	return nil
+}
+
+// joined is a sum of which the high and the low 32 bits were added up separately; at most 2^63-1.
+func joined(high, low int64) int64 {
+	high += low >> 32
+	if high > math.MaxInt32 {
+		return math.MaxInt64
+	}
+	return high<<32 | low&math.MaxUint32
 }
 
 // addition is the assignment that adds to a column. A sum that does not fit becomes 2^63-1. Otherwise SQL would use floating point or fail,

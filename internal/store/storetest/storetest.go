@@ -26,6 +26,7 @@ type Port interface {
 	Publications
 	Keeping
 	Pausing
+	Spending
 	Memory
 	Sharing
 	Processes
@@ -130,6 +131,11 @@ type Pausing interface {
 	Paused(ctx context.Context) ([]string, error)
 }
 
+// Spending adds up what records took.
+type Spending interface {
+	Spent(ctx context.Context, q batholith.SpentQuery) ([]batholith.Spent, error)
+}
+
 // Memory keeps what was learned of backends.
 type Memory interface {
 	Learned(ctx context.Context, backend, model string) (batholith.Learned, error)
@@ -172,7 +178,7 @@ func Run(t *testing.T, open func(*testing.T) Port) {
 		laws []law
 	}{
 		{"Creation", creation()}, {"List", listing()}, {"Status", statuses()}, {"Tags", tagging()}, {"Plan", planning()},
-		{"Lease", leasing()}, {"Commit", committing()}, {"Progress", progressing()}, {"Publication", publishing()}, {"Keeping", keeping()}, {"Pausing", pausing()}, {"Cleaning", cleaning()}, {"Memory", learning()}, {"Sharing", sharing()}, {"Processes", processes()}, {"Usage", using()}, {"Census", counting()}, {"Model", models()},
+		{"Lease", leasing()}, {"Commit", committing()}, {"Progress", progressing()}, {"Publication", publishing()}, {"Keeping", keeping()}, {"Pausing", pausing()}, {"Spending", spending()}, {"Cleaning", cleaning()}, {"Memory", learning()}, {"Sharing", sharing()}, {"Processes", processes()}, {"Usage", using()}, {"Census", counting()}, {"Model", models()},
 	} {
 		t.Run(group.name, func(t *testing.T) {
 			for _, l := range group.laws {

@@ -1,0 +1,59 @@
+package config
+
+import (
+	"fmt"
+	"regexp"
+
+	"github.com/batholith/batholith"
+)
+
+// currencies matches the code of a currency (ISO 4217).
+var currencies = regexp.MustCompile(`^[A-Z]{3}$`)
+
+// everyModel is the model of a price that counts for all models without one of their own.
+const everyModel = "*"
+
+// Price returns what the tokens of a model cost. names are its id and aliases; the first that has an entry decides. Without one the zero
+// Price is returned.
+func (c *Config) Price(names ...string) batholith.Price {
+	for _, name := range append(names, everyModel) {
+		for _, p := range c.Prices {
+			if p.Model == name {
+				price, _ := batholith.NewPrice(p.Input, p.Output, p.Cached, c.Currency) // checked
+				return price
+			}
+		}
+	}
+	return batholith.Price{}
+}
+
+// checkPrices checks the prices.
+func (l *loader) checkPrices() {
+	c := l.config
+	if !currencies.MatchString(c.Currency) {
+		l.bad("currency", "write the three letters of a currency, such as USD or EUR", "%q is not a currency", c.Currency)
+	}
+	seen := map[string]bool{}
+	for i, p := range c.Prices {
+		path := fmt.Sprintf("prices[%d]", i)
+		switch {
+		case p.Model == "":
+			l.bad(path+".model", "write the id of a model, or \"*\" for all others", "the price names no model")
+		case seen[p.Model]:
+			l.bad(path+".model", "remove one of them", "the model %s has a price already", p.Model)
+		}
+		seen[p.Model] = true
+		for key, amount := range map[string]string{"input": p.Input, "output": p.Output} {
+			if amount == "" {
+				l.bad(path+"."+key, "write the price of a million tokens; 0 if they are free", "it is missing")
+			} else if _, err := batholith.NewPrice(amount, "0", "", "USD"); err != nil {
+				l.bad(path+"."+key, "write the price of a million tokens", "%v", err)
+			}
+		}
+		if p.Cached != "" {
+			if _, err := batholith.NewPrice("0", "0", p.Cached, "USD"); err != nil {
+				l.bad(path+".cached", "write the price of a million tokens", "%v", err)
+			}
+		}
+	}
+}
