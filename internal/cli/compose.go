@@ -4,16 +4,19 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"net/url"
 	"slices"
 	"time"
 
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/bedrock"
+	"github.com/batholith/batholith/internal/certs"
 	"github.com/batholith/batholith/internal/config"
 	"github.com/batholith/batholith/internal/dialect"
 	"github.com/batholith/batholith/internal/document"
 	"github.com/batholith/batholith/internal/engine"
+	"github.com/batholith/batholith/internal/events"
 	"github.com/batholith/batholith/internal/kms"
 	"github.com/batholith/batholith/internal/managed"
 	"github.com/batholith/batholith/internal/object"
@@ -38,6 +41,26 @@ func engineOptions(c *config.Config) (engine.Options, error) {
 	}
 	return engine.Options{Models: models, DataKeys: ring.DataKeys(c.KMS.DataKey, kms.Context{"use": "journal"}), Discreet: c.KMS.DataKey != "", Price: c.Price, Limits: c.Limits.Rules(), Networks: through, Profile: profile(c), Region: c.Region,
 		Attempts: c.Attempts, Reuse: c.Reuse == "identical" || c.Reuse == "finished", Earlier: batholith.Reuse{Finished: c.Reuse == "finished"}, StrictBodies: c.StrictBodies, Sourced: c.Provenance == "lines", Drain: c.Drain, Memory: int64(c.Memory), Patience: patienceOf(c.Limits.Hour)}, nil
+}
+
+// receivers returns the receivers of events.
+func receivers(c *config.Config) (all []events.Receiver, err error) {
+	for _, e := range c.Events {
+		r := events.Receiver{Name: e.Name, URL: e.URL, Format: events.Format(e.Format), Secret: e.Secret, Header: http.Header{}, Timeout: e.Timeout, MaxAge: e.MaxAge}
+		for _, s := range e.Statuses {
+			r.Statuses = append(r.Statuses, batholith.Status(s))
+		}
+		for name, value := range e.Header {
+			r.Header.Set(name, value)
+		}
+		if e.CAFile != "" {
+			if r.Roots, err = certs.Pool(e.CAFile); err != nil {
+				return nil, err
+			}
+		}
+		all = append(all, r)
+	}
+	return all, nil
 }
 
 // patienceOf returns how long a denied access to S3 is retried before the job fails. A setting that shortens the

@@ -164,6 +164,9 @@ func (s *service) work(ctx context.Context, api, scrapes net.Listener, at addres
 	o.API, o.Worker, o.Log, o.Store, o.Dir = s.o.Config.API(), s.o.Config.Worker(), s.o.Log, s.store, s.o.Config.Data
 	o.Shared, o.Clock = s.o.Config.Postgres(), &s.clock
 	o.Subnets, o.SecurityGroups = within(s.o.Config.Network)
+	if o.Receivers, err = receivers(s.o.Config); err != nil {
+		return err
+	}
 	o.Place, o.Roles, o.Media = s.places.Open, s.places, s.callMedia
 	s.places.Networks = o.Networks
 	if !s.o.Config.Postgres() { // else jobs go on at other workers while this machine's disk is full

@@ -39,9 +39,7 @@ func (a *app) bindSettings(cmd *cobra.Command, shown ...string) *settings {
 		}
 		f := cmd.Flags().VarPF(&settingFlag{settings: s, setting: setting}, setting.Flag, "", usageOf(setting))
 		f.DefValue = setting.Default
-		if strings.HasSuffix(setting.Doc, "(Not supported yet.)") {
-			f.Hidden = true
-		} else if len(shown) > 0 && !list[setting.Path] {
+		if len(shown) > 0 && !list[setting.Path] {
 			f.Hidden = true
 			more = append(more, f)
 		}

@@ -32,6 +32,7 @@ var storyCommands = map[string]func(ts *testscript.TestScript, neg bool, args []
 	"follow": follow,
 	"bytes":  writeBytes,
 	"model":  modelCommand,
+	"hook":   hookCommand,
 }
 
 // exits CODE COMMAND…: the command ends with this exit code. Its output is there for stdout and stderr to match.
@@ -76,6 +77,7 @@ type process struct {
 type story struct {
 	processes map[string]*process
 	model     *heldModel // once the command model has started it
+	hook      *storyHook // once the command hook has started it
 }
 
 type storyKey struct{}

@@ -43,14 +43,6 @@ func (l *loader) fault(path string, err error) {
 	l.bad(path, remedy, "%s", reason)
 }
 
-// later rejects a setting that this version does not support yet. Ignoring it would promise
-// something that is not done.
-func (l *loader) later(path string, given bool) {
-	if given {
-		l.bad(path, "remove it", "this is not supported yet in this version")
-	}
-}
-
 // oneOf checks that a value is one of words.
 func (l *loader) oneOf(path, value string, words ...string) {
 	if !slices.Contains(words, value) {
@@ -80,7 +72,7 @@ func (l *loader) check() {
 	if a := c.Audit; a.MaxSize < 1<<20 || a.Keep < 0 {
 		l.bad("audit.max_size", "write 1MiB or more, and for audit.keep 0 or more", "%s and %d files are not possible", a.MaxSize, a.Keep)
 	}
-	l.later("events", len(c.Events) > 0)
+	l.checkEvents()
 }
 
 // checkProcess checks the settings of the process: directory, address, store, account, log.

@@ -64,7 +64,7 @@ func example() *Config {
 	}}
 	c.Prices = []Price{{Model: "anthropic.claude-3-haiku-20240307-v1:0", Input: "0.25", Output: "1.25", Cached: "0.03"}}
 	c.Network = Network{Subnets: []Subnet{{ID: "subnet-0a"}}, SecurityGroups: []SecurityGroup{{ID: "sg-0a"}}}
-	c.Events = []Event{{URL: "http://127.0.0.1:9999/hook"}}
+	c.Events = []Event{{URL: "http://127.0.0.1:9999/hook", SecretEnv: "HOOK_SECRET"}}
 	return c
 }
 

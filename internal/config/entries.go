@@ -42,6 +42,7 @@ func (l *loader) complete() {
 			r.Assume.SecretAccessKey = l.env[r.Assume.SecretAccessKeyEnv]
 		}
 	}
+	l.completeEvents()
 	for i := range c.Models {
 		m := &c.Models[i]
 		for j := range m.Backends {

@@ -62,8 +62,11 @@ func (l *loader) secretVariables() map[string]bool {
 	}
 	for _, m := range c.Models {
 		for _, b := range m.Backends {
-			names = slices.AppendSeq(append(names, b.APIKeyEnv), maps.Values(b.HeadersEnv))
+			names = slices.AppendSeq(append(names, b.APIKeyEnv, b.SecretAccessKeyEnv, b.SessionTokenEnv), maps.Values(b.HeadersEnv))
 		}
+	}
+	for _, e := range c.Events {
+		names = slices.AppendSeq(append(names, e.SecretEnv), maps.Values(e.HeadersEnv))
 	}
 	secret := map[string]bool{}
 	for _, name := range names {

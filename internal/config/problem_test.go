@@ -141,14 +141,36 @@ func TestAnExternalIDThatNobodyCanSendIsRefused(t *testing.T) {
 	}
 }
 
-func TestUnsupportedSettingsAreRefusedAndNotIgnored(t *testing.T) {
-	for _, file := range []string{
-		"events: [{url: 'http://h'}]",
+func TestAReceiverOfEventsIsWholeAndItsOwn(t *testing.T) {
+	env := []string{"HOOK=whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "PLAIN=not base64!"}
+	for receivers, want := range map[string]string{
+		"[{url: 'http://h/a'}, {url: 'http://h/b', format: cloudevents, secret_env: HOOK, statuses: [Completed, Failed], max_age: 1h}]": "",
+		"[{url: 'h/a'}]": "not a valid http or https URL",
+		"[{url: 'http://h/a'}, {url: 'http://h/a'}]":                      "events[1]",
+		"[{url: 'http://h/a'}, {url: 'http://h/a', name: another}]":       "",
+		"[{url: 'http://h/a', format: sns}]":                              "events[0].format",
+		"[{url: 'http://h/a', statuses: [Complete]}]":                     "did you mean Completed?",
+		"[{url: 'http://h/a', secret_env: NOWHERE}]":                      "no variable NOWHERE",
+		"[{url: 'http://h/a', secret_env: PLAIN}]":                        "cannot be used: it is not base64",
+		"[{url: 'http://h/a', headers_env: {Webhook-Id: HOOK}}]":          "is set by each request itself",
+		"[{url: 'http://h/a', ca_file: /dev/null}]":                       "is not a PEM file",
+		"[{url: 'http://h/a', timeout: -1s}]":                             "negative",
+		"[{name: a}]":                                                     "not a valid http or https URL",
+		"[{url: 'http://h/a', headers_env: {Authorization: NO_SUCH}}]":    "no variable NO_SUCH",
+		"[{url: 'http://h/a', headers_env: {'Bad Header': HOOK}}]":        "not the name of a header",
+		"[{url: 'http://user:pass@h/a'}]":                                 "would be logged",
+		"[{url: 'http://h/a', secrets_env: HOOK}]":                        "secret_env",
+		"[{url: 'http://h/a', format: eventbridge, statuses: [Stopped]}]": "",
 	} {
-		_, err := load(t, file, nil, nil)
-		p := first(t, err)
-		if !strings.Contains(p.Reason, "not supported yet in this version") || p.Origin.Line != 1 {
-			t.Errorf("%s: %v", file, p)
+		_, err := load(t, "events: "+receivers, env, nil)
+		if want == "" {
+			if err != nil {
+				t.Errorf("%s: %v", receivers, err)
+			}
+			continue
+		}
+		if p := first(t, err); !strings.Contains(p.String()+" "+p.Remedy, want) || p.Origin.Line != 1 {
+			t.Errorf("%s: %v, %s", receivers, p, p.Remedy)
 		}
 	}
 }

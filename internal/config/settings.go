@@ -101,7 +101,7 @@ type Config struct {
 	Limits Limits `yaml:"limits"`
 	// Subnets and security groups that a job's vpcConfig may name.
 	Network Network `yaml:"network"`
-	// Receivers of events about status changes. (Not supported yet.)
+	// Receivers of events about status changes (webhooks).
 	Events []Event `yaml:"events"`
 
 	// StorePassword is the value of StorePasswordEnv; "": libpq's variables and files decide.
@@ -583,6 +583,30 @@ type SecurityGroup struct {
 
 // Event configures a receiver of status changes.
 type Event struct {
-	// URL to which an event in EventBridge's format is posted.
+	// URL to which an event is posted for each change of a job's status.
 	URL string `yaml:"url"`
+	// Name of the receiver, under which the database keeps how far it has got; absent: the url. Each
+	// receiver has its own. With a new name, a receiver gets the events from then on.
+	Name string `yaml:"name"`
+	// Form of the body: eventbridge, as Amazon EventBridge passes on Bedrock's events, or
+	// cloudevents (CloudEvents 1.0, structured mode); absent: eventbridge.
+	Format string `yaml:"format"`
+	// Statuses whose events are sent, such as [Completed, Failed]; empty: all.
+	Statuses []string `yaml:"statuses"`
+	// Name of the environment variable that holds the secret with which each request is signed, as
+	// Standard Webhooks says: base64 of 24 to 64 bytes, with or without whsec_ before it.
+	SecretEnv string `yaml:"secret_env"`
+	// Headers whose values are in environment variables, such as {Authorization: HOOK_TOKEN}.
+	HeadersEnv map[string]string `yaml:"headers_env"`
+	// PEM file with the certificate authorities of the receiver; absent: the system's.
+	CAFile string `yaml:"ca_file"`
+	// Time for one request; absent: 10s.
+	Timeout time.Duration `yaml:"timeout"`
+	// Age at which an event that the receiver has not taken is given up; absent: 72h.
+	MaxAge time.Duration `yaml:"max_age"`
+
+	// Secret is the value of SecretEnv.
+	Secret string `yaml:"-"`
+	// Header has the values of the variables in HeadersEnv, by header.
+	Header map[string]string `yaml:"-"`
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/batholith/batholith/internal/control"
 	"github.com/batholith/batholith/internal/dialect"
 	"github.com/batholith/batholith/internal/dispatch"
+	"github.com/batholith/batholith/internal/events"
 	"github.com/batholith/batholith/internal/files"
 	"github.com/batholith/batholith/internal/lifecycle"
 	"github.com/batholith/batholith/internal/managed"
@@ -45,6 +46,7 @@ type Store interface {
 	PutForecasts(ctx context.Context, worker string, all []batholith.JobForecast) error
 	Forecasts(ctx context.Context, jobs []string) (map[string]batholith.Forecast, error)
 	meter.Store
+	events.Store
 }
 
 // Options configures a process. At least one of API and Worker must be set.
@@ -81,6 +83,8 @@ type Options struct {
 	Notice func() string
 
 	// For a worker.
+	// Receivers get an event for each change of a job's status.
+	Receivers []events.Receiver
 	// Subnets and SecurityGroups are those of Networks that this machine reaches. A shared worker leaves jobs with others to other workers.
 	Subnets, SecurityGroups []string
 	Dir                     string       // folder of the journal and the worker's id; for one worker at a time
@@ -370,6 +374,9 @@ func (e *Engine) Run(ctx context.Context) error {
 	if e.o.Worker {
 		before.Go(func() error { defer stopSending(); return unlessCancelled(e.life.Run(sending)) })
 	}
+	if e.o.Worker && len(e.o.Receivers) > 0 {
+		before.Go(func() error { return unlessCancelled(e.courier().Run(sending)) })
+	}
 	if e.o.Shared {
 		e.join(sending, &before)
 	}
@@ -380,6 +387,17 @@ func (e *Engine) Run(ctx context.Context) error {
 		e.leave(ctx)
 	}
 	return err
+}
+
+// courier delivers events to the receivers. Of several workers, one has the duty to deliver to a receiver.
+func (e *Engine) courier() *events.Courier {
+	o := events.Options{Store: e.o.Store, Receivers: e.o.Receivers, Log: e.o.Log, Now: e.clock.Now}
+	if e.o.Shared {
+		o.Mine = func(ctx context.Context, receiver string) (bool, error) {
+			return e.o.Store.Undertake(ctx, e.id, "events "+receiver)
+		}
+	}
+	return events.New(o)
 }
 
 // join starts what a process does for the others of its database.

@@ -19,6 +19,7 @@ func processes() []law {
 		{"TheFirstErrorOfAJobIsKept", firstErrorIsKept},
 		{"StoppingJobsAreListedUntilTheyEnd", listsStopping},
 		{"ChunksOfOtherLivingWorkersAreSeen", leasedByOthers},
+		{"AReceiverBeginsAtTheLastEventAndNeverGoesBack", receiverGoesForward},
 	}
 }
 
@@ -188,4 +189,29 @@ func leasedByOthers(t *testing.T, p Port) {
 	no(t, err)
 	no(t, p.Heartbeat(t.Context(), "w1", time.Now()))
 	others("w2", false)
+}
+
+func receiverGoesForward(t *testing.T, p Port) {
+	old := create(t, p, newJob(1)).ID
+	first, err := p.Receiver(t.Context(), "hook")
+	no(t, err)
+	create(t, p, newJob(2))
+	news, err := p.Events(t.Context(), first, 10)
+	no(t, err)
+	for _, c := range news {
+		if c.Job == old {
+			t.Errorf("a new receiver gets the event of a job from before: %+v", c)
+		}
+	}
+	if len(news) != 1 {
+		t.Errorf("%d events after %d, want that of the new job: %+v", len(news), first, news)
+	}
+	no(t, p.PutReceiver(t.Context(), "hook", news[0].Seq))
+	no(t, p.PutReceiver(t.Context(), "hook", first)) // a slow process, late
+	again, err := p.Receiver(t.Context(), "hook")
+	no(t, err)
+	same(t, again, news[0].Seq)
+	another, err := p.Receiver(t.Context(), "another")
+	no(t, err)
+	same(t, another, news[0].Seq)
 }

@@ -148,6 +148,8 @@ type Processes interface {
 	PutReach(ctx context.Context, p batholith.Process) error
 	Processes(ctx context.Context) ([]batholith.Process, error)
 	Undertake(ctx context.Context, worker, duty string) (bool, error)
+	Receiver(ctx context.Context, name string) (int64, error)
+	PutReceiver(ctx context.Context, name string, seq int64) error
 	Resign(ctx context.Context, worker, duty string) error
 	TidyProcesses(ctx context.Context) error
 	Stopping(ctx context.Context) ([]string, error)
