@@ -100,6 +100,18 @@ func (c *checker) resumeModelInvocationJobInput(o object) ResumeModelInvocationJ
 	}
 }
 
+func (c *checker) forgetModelInvocationJobInput(o object) ForgetModelInvocationJobInput {
+	return ForgetModelInvocationJobInput{
+		JobIdentifier: c.text(o, "jobIdentifier", true, c.rules.jobIdentifier),
+	}
+}
+
+func (c *checker) forgetModelInvocationJobAndOutputInput(o object) ForgetModelInvocationJobAndOutputInput {
+	return ForgetModelInvocationJobAndOutputInput{
+		JobIdentifier: c.text(o, "jobIdentifier", true, c.rules.jobIdentifier),
+	}
+}
+
 func (c *checker) checkModelInvocationJobInput(o object) CheckModelInvocationJobInput {
 	return CheckModelInvocationJobInput{
 		JobName:                c.text(o, "jobName", true, c.rules.jobName),

@@ -61,6 +61,14 @@ func (e *echo) GetUsage(ctx context.Context, in *GetUsageInput) (*GetUsageOutput
 	return told(e, ctx, in, GetUsageOutput{})
 }
 
+func (e *echo) ForgetModelInvocationJob(ctx context.Context, in *ForgetModelInvocationJobInput) (*ForgetModelInvocationJobOutput, error) {
+	return told(e, ctx, in, ForgetModelInvocationJobOutput{})
+}
+
+func (e *echo) ForgetModelInvocationJobAndOutput(ctx context.Context, in *ForgetModelInvocationJobAndOutputInput) (*ForgetModelInvocationJobAndOutputOutput, error) {
+	return told(e, ctx, in, ForgetModelInvocationJobAndOutputOutput{})
+}
+
 func (e *echo) GetKeptResults(ctx context.Context, in *GetKeptResultsInput) (*GetKeptResultsOutput, error) {
 	return told(e, ctx, in, GetKeptResultsOutput{State: batholith.KeptNone})
 }

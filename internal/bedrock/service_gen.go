@@ -19,6 +19,10 @@ type Service interface {
 	PauseModelInvocationJob(context.Context, *PauseModelInvocationJobInput) (*PauseModelInvocationJobOutput, error)
 	// ResumeModelInvocationJob lets a paused job go on. A job that is not paused stays as it is.
 	ResumeModelInvocationJob(context.Context, *ResumeModelInvocationJobInput) (*ResumeModelInvocationJobOutput, error)
+	// ForgetModelInvocationJob erases a job that has ended, with its tags, token and history, and its working files. Its output stays. It returns at once; when the job is not found any more, it is erased.
+	ForgetModelInvocationJob(context.Context, *ForgetModelInvocationJobInput) (*ForgetModelInvocationJobOutput, error)
+	// ForgetModelInvocationJobAndOutput is ForgetModelInvocationJob, and deletes the job's output with the rights of its role.
+	ForgetModelInvocationJobAndOutput(context.Context, *ForgetModelInvocationJobAndOutputInput) (*ForgetModelInvocationJobAndOutputOutput, error)
 	// CheckModelInvocationJob refuses what CreateModelInvocationJob would refuse for the request itself, its role, model or network, and creates nothing. A name that is in use and a full quota are found at Create.
 	CheckModelInvocationJob(context.Context, *CheckModelInvocationJobInput) (*CheckModelInvocationJobOutput, error)
 	// GetUsage adds up what records of jobs took, in groups. A caller who may not see the whole account sees its own jobs.
@@ -85,6 +89,18 @@ func newRoutes(s Service) []route {
 			label: "jobIdentifier", after: "/resume", body: false,
 			errors: []string{CodeAccessDenied, CodeConflict, CodeInternalServer, CodeResourceNotFound, CodeThrottling, CodeValidation},
 			call:   answer((*checker).resumeModelInvocationJobInput, s.ResumeModelInvocationJob),
+		},
+		{
+			operation: "ForgetModelInvocationJob", method: "POST", before: "/model-invocation-job/",
+			label: "jobIdentifier", after: "/forget", body: false,
+			errors: []string{CodeAccessDenied, CodeConflict, CodeInternalServer, CodeResourceNotFound, CodeThrottling, CodeValidation},
+			call:   answer((*checker).forgetModelInvocationJobInput, s.ForgetModelInvocationJob),
+		},
+		{
+			operation: "ForgetModelInvocationJobAndOutput", method: "POST", before: "/model-invocation-job/",
+			label: "jobIdentifier", after: "/forget-with-output", body: false,
+			errors: []string{CodeAccessDenied, CodeConflict, CodeInternalServer, CodeResourceNotFound, CodeThrottling, CodeValidation},
+			call:   answer((*checker).forgetModelInvocationJobAndOutputInput, s.ForgetModelInvocationJobAndOutput),
 		},
 		{
 			operation: "CheckModelInvocationJob", method: "POST", before: "/check-model-invocation-job",

@@ -290,6 +290,24 @@ type ResumeModelInvocationJobInput struct {
 type ResumeModelInvocationJobOutput struct {
 }
 
+// ForgetModelInvocationJobInput is the input of ForgetModelInvocationJob.
+type ForgetModelInvocationJobInput struct {
+	JobIdentifier string `json:"jobIdentifier"`
+}
+
+// ForgetModelInvocationJobOutput is the output of ForgetModelInvocationJob.
+type ForgetModelInvocationJobOutput struct {
+}
+
+// ForgetModelInvocationJobAndOutputInput is the input of ForgetModelInvocationJobAndOutput.
+type ForgetModelInvocationJobAndOutputInput struct {
+	JobIdentifier string `json:"jobIdentifier"`
+}
+
+// ForgetModelInvocationJobAndOutputOutput is the output of ForgetModelInvocationJobAndOutput.
+type ForgetModelInvocationJobAndOutputOutput struct {
+}
+
 // CheckModelInvocationJobInput is the input of CheckModelInvocationJob.
 type CheckModelInvocationJobInput struct {
 	JobName                string                   `json:"jobName"`

@@ -40,7 +40,8 @@ func engineOptions(c *config.Config) (engine.Options, error) {
 		return engine.Options{}, err
 	}
 	return engine.Options{Models: models, DataKeys: ring.DataKeys(c.KMS.DataKey, kms.Context{"use": "journal"}), Discreet: c.KMS.DataKey != "", Price: c.Price, Limits: c.Limits.Rules(), Networks: through, Profile: profile(c), Region: c.Region,
-		Attempts: c.Attempts, Reuse: c.Reuse == "identical" || c.Reuse == "finished", Earlier: batholith.Reuse{Finished: c.Reuse == "finished"}, StrictBodies: c.StrictBodies, Sourced: c.Provenance == "lines", Drain: c.Drain, Memory: int64(c.Memory), Patience: patienceOf(c.Limits.Hour)}, nil
+		Retention: func() (time.Duration, int) { return c.Retention.JobsAfter, c.Retention.JobsKeep },
+		Attempts:  c.Attempts, Reuse: c.Reuse == "identical" || c.Reuse == "finished", Earlier: batholith.Reuse{Finished: c.Reuse == "finished"}, StrictBodies: c.StrictBodies, Sourced: c.Provenance == "lines", Drain: c.Drain, Memory: int64(c.Memory), Patience: patienceOf(c.Limits.Hour)}, nil
 }
 
 // receivers returns the receivers of events.

@@ -303,6 +303,12 @@ func (l *loader) checkLimits() {
 	if l.config.Memory < leastMemory {
 		l.bad("memory", "write 64MiB or more", "%s is not enough for one of the longest answers", l.config.Memory)
 	}
+	if l.config.Retention.JobsAfter < 0 {
+		l.bad("retention.jobs_after", "write 0 or a duration such as 2160h", "%s is not possible", l.config.Retention.JobsAfter)
+	}
+	if l.config.Retention.JobsKeep < 0 {
+		l.bad("retention.jobs_keep", "write 0 or more", "%d is not possible", l.config.Retention.JobsKeep)
+	}
 	if l.config.Attempts < 1 {
 		l.bad("attempts", "write 1 or more", "%d is not possible", l.config.Attempts)
 	}

@@ -99,6 +99,9 @@ type Config struct {
 	Currency string `yaml:"currency"`
 	// Quotas; 0 means no limit. Their defaults depend on the profile.
 	Limits Limits `yaml:"limits"`
+	// How long jobs that have ended are kept, with their tags, tokens and history. Their output in
+	// the bucket is never touched.
+	Retention Retention `yaml:"retention"`
 	// Subnets and security groups that a job's vpcConfig may name.
 	Network Network `yaml:"network"`
 	// Receivers of events about status changes (webhooks).
@@ -515,6 +518,15 @@ type Price struct {
 	// Price of a million input tokens that the model server read from its cache; absent: that of
 	// input.
 	Cached string `yaml:"cached"`
+}
+
+// Retention says how long jobs that have ended are kept.
+type Retention struct {
+	// Time after its end at which a job is forgotten, such as 2160h for 90 days; 0: never. A
+	// client cannot see such a job any more, and its request token and name are free again.
+	JobsAfter time.Duration `yaml:"jobs_after"`
+	// Number of jobs that have ended and are kept in each account, the latest; 0: all.
+	JobsKeep int `yaml:"jobs_keep"`
 }
 
 // Limits are the quotas of jobs.

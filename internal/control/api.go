@@ -36,6 +36,9 @@ type Store interface {
 	ResumeJob(ctx context.Context, account, id string) error
 	// Spent adds up what records took, in groups.
 	Spent(ctx context.Context, q batholith.SpentQuery) ([]batholith.Spent, error)
+	// ForgetJob requests that a job is erased, with its output if output is true. It fails with batholith.ErrMoved if the job has not ended, or
+	// its results are kept.
+	ForgetJob(ctx context.Context, account, id string, output bool) error
 	// PublishKept and DiscardKept request what is to be done with a job's kept results. They
 	// fail with batholith.ErrNothingKept if there are none.
 	PublishKept(ctx context.Context, account, id string) error

@@ -396,6 +396,8 @@ func TestAJobIsTheAccountsOwn(t *testing.T) {
 			"tags":    second(a.ListTagsForResource(c.ctx, &bedrock.ListTagsForResourceInput{ResourceARN: c.id})),
 			"pause":   second(a.PauseModelInvocationJob(c.ctx, &bedrock.PauseModelInvocationJobInput{JobIdentifier: c.id})),
 			"resume":  second(a.ResumeModelInvocationJob(c.ctx, &bedrock.ResumeModelInvocationJobInput{JobIdentifier: c.id})),
+			"forget":  second(a.ForgetModelInvocationJob(c.ctx, &bedrock.ForgetModelInvocationJobInput{JobIdentifier: c.id})),
+			"erase":   second(a.ForgetModelInvocationJobAndOutput(c.ctx, &bedrock.ForgetModelInvocationJobAndOutputInput{JobIdentifier: c.id})),
 			"kept":    second(a.GetKeptResults(c.ctx, &bedrock.GetKeptResultsInput{JobIdentifier: c.id})),
 			"publish": second(a.PublishKeptResults(c.ctx, &bedrock.PublishKeptResultsInput{JobIdentifier: c.id})),
 			"discard": second(a.DiscardKeptResults(c.ctx, &bedrock.DiscardKeptResultsInput{JobIdentifier: c.id})),

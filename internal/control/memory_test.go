@@ -224,6 +224,19 @@ func (m *memory) Spent(_ context.Context, q batholith.SpentQuery) (all []batholi
 	return all, nil
 }
 
+func (m *memory) ForgetJob(_ context.Context, account, id string, _ bool) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	j, err := m.find(account, id)
+	if err != nil {
+		return err
+	}
+	if !j.Status.Terminal() || j.Kept != "" {
+		return batholith.ErrMoved
+	}
+	return nil
+}
+
 func (m *memory) PublishKept(_ context.Context, account, id string) error {
 	return m.keep(account, id, batholith.KeptPublishing)
 }

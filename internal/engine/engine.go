@@ -100,10 +100,12 @@ type Options struct {
 	Earlier batholith.Reuse
 	// StrictBodies fails a job in its validation if a record's body does not fit the model.
 	StrictBodies bool
-	Sourced      bool          // write into each output line which model server and model answered it
-	Drain        time.Duration // time that requests in flight get to finish at a shutdown; 0: 30 s
-	Memory       int64         // bytes of memory for chunks, answers and long lines; 0: no bound
-	Patience     time.Duration // how long denied access is retried before a job fails; 0: 10 minutes
+	Sourced      bool // write into each output line which model server and model answered it
+	// Retention returns how long jobs that have ended are kept, and how many of each account; 0: for good. nil: all for good.
+	Retention func() (age time.Duration, keep int)
+	Drain     time.Duration // time that requests in flight get to finish at a shutdown; 0: 30 s
+	Memory    int64         // bytes of memory for chunks, answers and long lines; 0: no bound
+	Patience  time.Duration // how long denied access is retried before a job fails; 0: 10 minutes
 
 	// For simulations, whose jobs are small and short; 0: the usual values.
 	PartBytes, FirstPartial int64
@@ -205,7 +207,7 @@ func (e *Engine) joinWorker() (err error) {
 	e.calls = &interactive{e: e}
 	publisher := results.NewPublisher(results.PublisherOptions{Store: o.Store, Costs: e.costs, Open: e.open, Log: o.Log, PartBytes: o.PartBytes, Room: room, Worker: e.id, Shelf: shelf, Listener: o.Listener})
 	e.life = lifecycle.New(lifecycle.Options{Store: o.Store, Dispatch: e.dispatch, Publisher: publisher, Shelf: e.writer, Place: o.Place,
-		Limits: o.Limits, Bodies: e.refused, Earlier: o.Earlier, Serving: e.servings, Scratch: o.Dir, StrictBodies: o.StrictBodies, Discreet: o.Discreet, Worker: e.id, Log: o.Log, FirstPartial: o.FirstPartial, PartialEvery: o.PartialEvery, Patience: o.Patience,
+		Limits: o.Limits, Turn: e.writer.Turn, Retention: o.Retention, Bodies: e.refused, Earlier: o.Earlier, Serving: e.servings, Scratch: o.Dir, StrictBodies: o.StrictBodies, Discreet: o.Discreet, Worker: e.id, Log: o.Log, FirstPartial: o.FirstPartial, PartialEvery: o.PartialEvery, Patience: o.Patience,
 		Listener: o.Listener, Shared: o.Shared, Reaches: e.reaches(), Now: e.clock.Now})
 	return nil
 }

@@ -62,6 +62,14 @@ func MovePoints() []Point {
 	}
 }
 
+// ForgetPoints lists the points of forgetting a job, in their order. Only a process that forgets one passes them.
+func ForgetPoints() []Point {
+	return []Point{
+		{"lifecycle.withdrawn", "rows of a job that is to be forgotten, and no object of it"},
+		{"lifecycle.erased", "bytes of deleted rows in the files of the database"},
+	}
+}
+
 // BackupPoints lists the points of a backup and of a restoration, in their order. No running service passes them.
 func BackupPoints() []Point {
 	return []Point{

@@ -118,6 +118,7 @@ func (l *Lifecycle) sweep(ctx context.Context) {
 			failpoint.Here("lifecycle.swept")
 			return err
 		})
+		l.outdate(ctx)
 		sleep(ctx, sweepEvery)
 	}
 }

@@ -229,6 +229,10 @@ func (w *world) Announce(_ context.Context, j batholith.Job, manifest []byte) er
 	return nil
 }
 
+func (w *world) Erase(_ context.Context, j batholith.Job) error {
+	return w.step("erase")
+}
+
 func (w *world) Clean(_ context.Context, j batholith.Job) error {
 	w.mu.Lock()
 	w.cleaned[j.ID]++

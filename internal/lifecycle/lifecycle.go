@@ -95,6 +95,18 @@ type Kept interface {
 	Unpublished(ctx context.Context, id, why string) error
 }
 
+// Forgetting is the part of the database that erases jobs.
+type Forgetting interface {
+	// Forgetting lists the ids of the jobs that are to be forgotten, and which of them with their output.
+	Forgetting(ctx context.Context) (ids []string, withOutput map[string]bool, err error)
+	// Outdate notes that jobs which ended longer than age ago, or have keep later ones in their account, are to be forgotten. 0: no bound.
+	Outdate(ctx context.Context, age time.Duration, keep int) (n int64, err error)
+	// EraseJob deletes the rows of such a job.
+	EraseJob(ctx context.Context, id string) error
+	// Compact removes the bytes of deleted rows from the files of the database. whole is false if some may be left.
+	Compact(ctx context.Context) (whole bool, err error)
+}
+
 // Shared is the part of the database with which several workers divide what is not done by the chunk.
 type Shared interface {
 	// Undertake gives a duty to the worker, unless another living worker has it. Resign gives it up.
@@ -123,6 +135,7 @@ type Store interface {
 	Plans
 	Publications
 	Kept
+	Forgetting
 	Shared
 }
 
@@ -150,6 +163,8 @@ type Publisher interface {
 	Salvage(ctx context.Context, job batholith.Job, epoch int64) error
 	// Clean deletes the job's temporary objects and aborts its uploads.
 	Clean(ctx context.Context, job batholith.Job) error
+	// Erase deletes the job's output.
+	Erase(ctx context.Context, job batholith.Job) error
 }
 
 // Shelf stores outcomes of failing jobs that the output bucket refuses. Its methods may be called repeatedly.
@@ -188,6 +203,11 @@ type Options struct {
 	Now      func() time.Time // the database's clock, as far as it is known; nil: time.Now
 	Log      *slog.Logger
 	Listener batholith.Listener // its Moved is called
+
+	// Turn returns when nothing of ended jobs is in this worker's journal. nil: it has none.
+	Turn func(context.Context) error
+	// Retention returns how long jobs that have ended are kept, and how many of each account; 0: for good. nil: all are kept for good.
+	Retention func() (age time.Duration, keep int)
 
 	Validations  int           // jobs whose input is read in parallel; 0: 2
 	Patience     time.Duration // how long denied access is retried before a job fails; 0: 10 minutes
@@ -248,6 +268,7 @@ func (l *Lifecycle) Run(ctx context.Context) error {
 	defer cancel()
 	wg.Go(func() { l.sweep(ctx) })
 	wg.Go(func() { l.publishAsked(ctx) })
+	wg.Go(func() { l.forgetAsked(ctx) })
 	stopped := make(chan struct{}, 1)
 	if l.o.Shared {
 		wg.Go(func() { l.watchStops(ctx, stopped) })

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -67,6 +68,7 @@ type logFile struct {
 	safe   int64   // synced bytes
 	sealer *sealer // nil: the file is not encrypted
 	broken bool    // the disk failed: bytes that are not safe may be lost
+	gone   bool    // it is not on the disk any more, or never was
 
 	path    string
 	file    *os.File
@@ -182,6 +184,32 @@ func (j *journal) current() (*logFile, error) {
 	j.unwritten += f.bytes
 	j.files = append(j.files, f)
 	return f, nil
+}
+
+// turn begins a new file with the next outcome, and waits until every file of before is deleted, since its outcomes are settled; or until ctx
+// ends.
+func (j *journal) turn(ctx context.Context) error {
+	j.mu.Lock()
+	before := append([]*logFile(nil), j.files...)
+	for _, f := range before {
+		f.full = true
+	}
+	j.mu.Unlock()
+	for len(before) > 0 {
+		j.nudge()
+		j.mu.Lock()
+		before = slices.DeleteFunc(before, func(f *logFile) bool { return !slices.Contains(j.files, f) && f.gone })
+		j.mu.Unlock()
+		if len(before) == 0 {
+			break
+		}
+		select {
+		case <-time.After(syncEvery):
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	return nil
 }
 
 // endOf returns the length of a file including its queued bytes.
@@ -415,6 +443,8 @@ func (j *journal) tidy() (needless []*logFile) {
 			kept = append(kept, f)
 		case f.file != nil: // a file that was never written does not exist on the disk
 			needless = append(needless, f)
+		default:
+			f.gone = true
 		}
 	}
 	clear(j.files[len(kept):])
@@ -429,6 +459,9 @@ func (j *journal) remove(files []*logFile) {
 		if err := os.Remove(f.path); err != nil {
 			j.log.Warn("delete journal file", "err", err)
 		}
+		j.mu.Lock()
+		f.gone = true
+		j.mu.Unlock()
 	}
 }
 

@@ -64,6 +64,30 @@ CREATE TABLE forecasts (
     late     INTEGER NOT NULL, -- 1: ends is after the job's timeout
     at       INTEGER NOT NULL  -- by the database's clock
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE job_usage (
+    job                TEXT NOT NULL,
+    day                INTEGER NOT NULL, -- since 1970-01-01 UTC
+    worker             TEXT NOT NULL,
+    price              TEXT NOT NULL, -- input, output, cached, currency
+    account            TEXT NOT NULL,
+    principal          TEXT NOT NULL,
+    model              TEXT NOT NULL,
+    records            INTEGER NOT NULL,
+    errored            INTEGER NOT NULL,
+    attempts           INTEGER NOT NULL,
+    repeats            INTEGER NOT NULL,
+    canaries           INTEGER NOT NULL,
+    input              INTEGER NOT NULL, -- tokens
+    output             INTEGER NOT NULL,
+    cache_read         INTEGER NOT NULL,
+    cache_write        INTEGER NOT NULL,
+    wasted_input       INTEGER NOT NULL,
+    wasted_output      INTEGER NOT NULL,
+    wasted_cache_read  INTEGER NOT NULL,
+    wasted_cache_write INTEGER NOT NULL,
+    PRIMARY KEY (job, day, worker, price)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX job_usage_of_day ON job_usage (account, day);
 CREATE TABLE jobs (
     id          TEXT    NOT NULL PRIMARY KEY,
     account     TEXT    NOT NULL,
@@ -91,12 +115,13 @@ CREATE TABLE jobs (
     active      INTEGER NOT NULL, -- 1 until the status is terminal
     sealed      INTEGER NOT NULL, -- 1: no claim and no commit any more
     unclean     INTEGER NOT NULL  -- 1 until the job is forgotten
-, repeats INTEGER NOT NULL DEFAULT 0, reissued INTEGER NOT NULL DEFAULT 0, invalid INTEGER NOT NULL DEFAULT 0, refused INTEGER NOT NULL DEFAULT 0, exhausted INTEGER NOT NULL DEFAULT 0, wasted_input INTEGER NOT NULL DEFAULT 0, wasted_output INTEGER NOT NULL DEFAULT 0, wasted_cache_read INTEGER NOT NULL DEFAULT 0, wasted_cache_write INTEGER NOT NULL DEFAULT 0, publisher TEXT NOT NULL DEFAULT '', publication INTEGER NOT NULL DEFAULT 0, final INTEGER NOT NULL DEFAULT 0, sweep INTEGER NOT NULL DEFAULT 0, reused INTEGER NOT NULL DEFAULT 0, reading INTEGER NOT NULL DEFAULT 0, ending TEXT NOT NULL DEFAULT '', last_message TEXT NOT NULL DEFAULT '', failing TEXT NOT NULL DEFAULT '', note TEXT NOT NULL DEFAULT '', plan INTEGER NOT NULL DEFAULT 0, drafting INTEGER NOT NULL DEFAULT 0, kept TEXT NOT NULL DEFAULT '', last_manifest TEXT NOT NULL DEFAULT '', canaries INTEGER NOT NULL DEFAULT 0, first_code INTEGER NOT NULL DEFAULT 0, first_error TEXT NOT NULL DEFAULT '', restored INTEGER NOT NULL DEFAULT 0, paused INTEGER NOT NULL DEFAULT 0, pause_until INTEGER NOT NULL DEFAULT 0, pause_reason TEXT NOT NULL DEFAULT '') STRICT;
+, repeats INTEGER NOT NULL DEFAULT 0, reissued INTEGER NOT NULL DEFAULT 0, invalid INTEGER NOT NULL DEFAULT 0, refused INTEGER NOT NULL DEFAULT 0, exhausted INTEGER NOT NULL DEFAULT 0, wasted_input INTEGER NOT NULL DEFAULT 0, wasted_output INTEGER NOT NULL DEFAULT 0, wasted_cache_read INTEGER NOT NULL DEFAULT 0, wasted_cache_write INTEGER NOT NULL DEFAULT 0, publisher TEXT NOT NULL DEFAULT '', publication INTEGER NOT NULL DEFAULT 0, final INTEGER NOT NULL DEFAULT 0, sweep INTEGER NOT NULL DEFAULT 0, reused INTEGER NOT NULL DEFAULT 0, reading INTEGER NOT NULL DEFAULT 0, ending TEXT NOT NULL DEFAULT '', last_message TEXT NOT NULL DEFAULT '', failing TEXT NOT NULL DEFAULT '', note TEXT NOT NULL DEFAULT '', plan INTEGER NOT NULL DEFAULT 0, drafting INTEGER NOT NULL DEFAULT 0, kept TEXT NOT NULL DEFAULT '', last_manifest TEXT NOT NULL DEFAULT '', canaries INTEGER NOT NULL DEFAULT 0, first_code INTEGER NOT NULL DEFAULT 0, first_error TEXT NOT NULL DEFAULT '', restored INTEGER NOT NULL DEFAULT 0, forgetting INTEGER NOT NULL DEFAULT 0, paused INTEGER NOT NULL DEFAULT 0, pause_until INTEGER NOT NULL DEFAULT 0, pause_reason TEXT NOT NULL DEFAULT '') STRICT;
 CREATE INDEX jobs_active ON jobs (submitted, account, seq) WHERE active = 1;
 CREATE UNIQUE INDEX jobs_by_seq ON jobs (account, seq, name);
 CREATE INDEX jobs_by_status ON jobs (account, status, seq, name);
 CREATE INDEX jobs_by_time ON jobs (account, submitted, seq);
 CREATE INDEX jobs_ended ON jobs (ended) WHERE active = 0;
+CREATE INDEX jobs_forgetting ON jobs (id) WHERE forgetting > 0;
 CREATE INDEX jobs_kept ON jobs (submitted) WHERE kept <> '';
 CREATE INDEX jobs_models ON jobs (account, model) WHERE active = 1;
 CREATE UNIQUE INDEX jobs_names ON jobs (account, name) WHERE active = 1;
@@ -183,6 +208,7 @@ CREATE TABLE tokens (
     hash    TEXT NOT NULL, -- of the request that came with it
     PRIMARY KEY (account, token)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX tokens_by_job ON tokens (job);
 CREATE TABLE uploads (
     job       TEXT NOT NULL REFERENCES jobs (id),
     key       TEXT NOT NULL,
@@ -202,8 +228,10 @@ CREATE TABLE workers (
 -- jobs jobs_by_status: 100000 10000 1000 1 1
 -- jobs jobs_by_time: 100000 10000 2 1
 -- jobs jobs_ended: 100000 1
+-- jobs jobs_forgetting: 10 1
 -- jobs jobs_models: 200 50 10
 -- jobs jobs_names: 200 50 1
 -- jobs jobs_sweep: 200 1
 -- jobs jobs_unclean: 10 1 1 1
 -- progress progress: 400 2 1
+-- tokens tokens_by_job: 100000 1

@@ -4,6 +4,13 @@
 -- bucket.
 ALTER TABLE jobs ADD COLUMN restored BIGINT NOT NULL DEFAULT 0;
 
+-- What a user or the retention wants of a job that has ended: 1: it is to be forgotten; 2: its output too.
+ALTER TABLE jobs ADD COLUMN forgetting BIGINT NOT NULL DEFAULT 0;
+CREATE INDEX jobs_forgetting ON jobs (id) WHERE forgetting > 0;
+
+-- With it, a job can be deleted without a look at every token.
+CREATE INDEX tokens_by_job ON tokens (job);
+
 -- The jobs that have ended, by time: those that are kept for too long are forgotten.
 CREATE INDEX jobs_ended ON jobs (ended) WHERE active = 0;
 
@@ -11,4 +18,7 @@ UPDATE compatibility SET oldest = 20;
 
 -- +goose Down
 DROP INDEX jobs_ended;
+DROP INDEX tokens_by_job;
+DROP INDEX jobs_forgetting;
+ALTER TABLE jobs DROP COLUMN forgetting;
 ALTER TABLE jobs DROP COLUMN restored;
