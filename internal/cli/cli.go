@@ -14,6 +14,7 @@ import (
 
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/document"
+	"github.com/batholith/batholith/internal/release"
 )
 
 // app is one run of the command: its streams and its environment. Both streams escape characters that would control the
@@ -112,7 +113,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage or settings, 3 the job did not end C
 		SilenceErrors:      true,
 		SilenceUsage:       true,
 		DisableSuggestions: true,
-		Version:            buildVersion(),
+		Version:            release.This().Version,
 	}
 	root.PersistentFlags().BoolVar(&a.noColour, "no-color", false, "print without colours (NO_COLOR does the same)")
 	root.SetOut(a.page().out)

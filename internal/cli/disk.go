@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/batholith/batholith/internal/system"
 	"github.com/batholith/batholith/internal/words"
 )
 
@@ -99,7 +100,7 @@ func (d *fullDisk) test() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	err := d.probe()
-	full := errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
+	full := system.Is(err, syscall.ENOSPC) || system.Is(err, syscall.EDQUOT)
 	switch before := d.full.Swap(full); {
 	case full && !before:
 		d.log.Warn("the disk is full: finished records wait in memory, and nothing is stored; make room on the disk of " + d.dir + ", and jobs continue by themselves")

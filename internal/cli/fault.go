@@ -16,6 +16,7 @@ import (
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/config"
 	"github.com/batholith/batholith/internal/plain"
+	"github.com/batholith/batholith/internal/system"
 	"github.com/batholith/batholith/internal/words"
 )
 
@@ -176,7 +177,7 @@ func remedy(err error) string {
 		return "stop what listens there, or choose another port"
 	case words.RefusesCertificate(err):
 		return nameCertificate
-	case errors.Is(err, syscall.ECONNREFUSED):
+	case system.Is(err, syscall.ECONNREFUSED):
 		return "nothing listens there; is the server running? Start it with: batholith serve"
 	case errors.As(err, &path) && path.Op == "mkdir":
 		return "this folder cannot be made there: name another with --output DIR or --data DIR"

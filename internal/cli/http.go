@@ -11,6 +11,7 @@ import (
 
 	"github.com/batholith/batholith/internal/bedrock"
 	"github.com/batholith/batholith/internal/door"
+	"github.com/batholith/batholith/internal/release"
 )
 
 // Times of a request and a connection. The door has shorter ones for connections without a verified request.
@@ -119,10 +120,11 @@ func track(c net.Conn, state http.ConnState) {
 	}
 }
 
-// weighed returns a handler that counts streamBytes against a client for each HTTP/2 request until it is answered.
+// weighed returns a handler that names this program in each answer, and counts streamBytes against a client for each HTTP/2 request until it is answered.
 // Without that, one client could open many requests, each of which costs memory here, with few bytes on the wire.
 func weighed(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Server", release.Product())
 		if r.ProtoMajor == 2 {
 			defer door.From(r.Context()).Keep(streamBytes)()
 		}

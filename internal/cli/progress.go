@@ -7,11 +7,11 @@ import (
 	"os/signal"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/plain"
+	"github.com/batholith/batholith/internal/system"
 	"github.com/batholith/batholith/internal/words"
 )
 
@@ -54,7 +54,7 @@ func (p *progress) followSize() (stop func()) {
 		return func() {}
 	}
 	resized := make(chan os.Signal, 1)
-	signal.Notify(resized, syscall.SIGWINCH)
+	system.NotifyResize(resized)
 	end, ended := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(ended)

@@ -34,6 +34,7 @@ import (
 	"github.com/batholith/batholith/internal/sigv4"
 	"github.com/batholith/batholith/internal/store"
 	"github.com/batholith/batholith/internal/sts"
+	"github.com/batholith/batholith/internal/system"
 	"github.com/batholith/batholith/internal/telemetry"
 )
 
@@ -461,9 +462,9 @@ func listen(ctx context.Context, address, flag string) (net.Listener, error) {
 	ln, err := lc.Listen(ctx, "tcp", address)
 	switch {
 	// The three causes have different remedies, so each has its own message.
-	case errors.Is(err, syscall.EADDRNOTAVAIL):
+	case system.Is(err, syscall.EADDRNOTAVAIL):
 		return nil, hint(fmt.Errorf("listen on %s: it is not an address of this machine", address), "name one that is with %s: 127.0.0.1 for this machine alone, 0.0.0.0 for all of its networks", flag)
-	case errors.Is(err, syscall.EACCES):
+	case system.Is(err, syscall.EACCES):
 		return nil, hint(fmt.Errorf("listen on %s: this user may not open the port", address), "name a port from 1024 on with %s", flag)
 	case err != nil:
 		return nil, hint(fmt.Errorf("listen on %s: %w", address, errors.Unwrap(err)), "is another server there? Name another address with %s, or port 0 for a free one", flag)

@@ -3,53 +3,14 @@ package cli
 import (
 	"encoding/json"
 	"fmt"
-	"runtime"
-	"runtime/debug"
 
 	"github.com/spf13/cobra"
+
+	"github.com/batholith/batholith/internal/release"
 )
 
-// build describes how the binary was built: its version, the revision of the source, and whether that was
-// modified.
-type build struct {
-	Version  string `json:"version"`
-	Revision string `json:"revision,omitempty"`
-	Time     string `json:"time,omitempty"` // of the revision
-	Modified bool   `json:"modified,omitempty"`
-	Go       string `json:"go"`
-	Platform string `json:"platform"`
-}
-
-// readBuild returns the information that the Go toolchain stores in the binary. A build outside version control
-// has the version "(devel)" and no revision. A build with uncommitted changes says so, because its revision does
-// not describe it.
-func readBuild() build {
-	b := build{Version: "(devel)", Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return b
-	}
-	if info.Main.Version != "" {
-		b.Version = info.Main.Version
-	}
-	for _, s := range info.Settings {
-		switch s.Key {
-		case "vcs.revision":
-			b.Revision = s.Value
-		case "vcs.time":
-			b.Time = s.Value
-		case "vcs.modified":
-			b.Modified = s.Value == "true"
-		}
-	}
-	return b
-}
-
-// buildVersion returns the version alone, as --version prints it.
-func buildVersion() string { return readBuild().Version }
-
-// String returns the text of the command version: one line, and a second one if the revision is known.
-func (b build) String() string {
+// buildText returns the text of the command version: one line, and a second one if the revision is known.
+func buildText(b release.Build) string {
 	s := fmt.Sprintf("batholith %s %s %s", b.Version, b.Go, b.Platform)
 	if b.Revision == "" {
 		return s
@@ -70,9 +31,9 @@ func (a *app) versionCommand() *cobra.Command {
 		Args:  arguments(0, -1, ""),
 		RunE: func(*cobra.Command, []string) error {
 			if asJSON {
-				return a.printJSON(readBuild())
+				return a.printJSON(release.This())
 			}
-			return writeLines(a.stdout, readBuild().String())
+			return writeLines(a.stdout, buildText(release.This()))
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")

@@ -14,6 +14,7 @@ import (
 
 	"github.com/batholith/batholith/internal/failpoint"
 	"github.com/batholith/batholith/internal/files"
+	"github.com/batholith/batholith/internal/system"
 )
 
 // Files in the data directory that this package owns.
@@ -62,7 +63,7 @@ func OpenData(dir string) (*Data, error) {
 		return nil, errors.Join(fmt.Errorf("lock the data directory %s: %w", full, err), lock.Close())
 	}
 	if !free {
-		return nil, errors.Join(&InUseError{Dir: full, PID: readPID(lock.Path())}, lock.Close())
+		return nil, errors.Join(&InUseError{Dir: full, PID: readPID(system.HolderOf(lock.Path()))}, lock.Close())
 	}
 	d := &Data{Dir: full, lock: lock}
 	if !d.holds() { // the lock file was deleted between open and lock, so the lock protects nothing
@@ -90,7 +91,7 @@ func (d *Data) holds() bool {
 // sign writes the process id to the lock file, for people. The lock itself is held by the
 // kernel.
 func (d *Data) sign() error {
-	f, err := os.OpenFile(d.lock.Path(), os.O_WRONLY|os.O_TRUNC, 0) // closing this file does not release the lock (flock)
+	f, err := os.OpenFile(system.HolderOf(d.lock.Path()), os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600) // closing this file does not release the lock (flock)
 	if err != nil {
 		return err
 	}

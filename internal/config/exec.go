@@ -10,6 +10,7 @@ import (
 
 	"github.com/batholith/batholith/internal/managed"
 	"github.com/batholith/batholith/internal/plain"
+	"github.com/batholith/batholith/internal/system"
 )
 
 // hideValues returns the entries NAME=VALUE of an environment with their values hidden: many are keys.
@@ -134,9 +135,9 @@ func (l *loader) trusted(path string) {
 	if err != nil || !info.Mode().IsRegular() {
 		return
 	}
-	if info.Mode().Perm()&0o002 != 0 {
+	if system.ModesTell && info.Mode().Perm()&0o002 != 0 {
 		l.bad(path, "close it with: chmod o-w "+o.Name, "every user of this machine can write to %s, and could run programs as you", o.Name)
-	} else if owner, ok := ownerOf(info); ok && owner != 0 && owner != os.Geteuid() {
+	} else if owner, ok := system.Owner(info); ok && owner != 0 && owner != os.Geteuid() {
 		l.bad(path, "copy the file and name the copy with --config", "%s belongs to another user, who could run programs as you", o.Name)
 	}
 }

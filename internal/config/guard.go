@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"syscall"
 	"time"
+
+	"github.com/batholith/batholith/internal/system"
 )
 
 // LostError means that a file of the data directory was deleted or replaced while the process
@@ -103,7 +105,7 @@ func (g *Guard) Look() error {
 	for _, k := range g.known {
 		info, err := os.Stat(filepath.Join(g.data.Dir, k.name))
 		switch {
-		case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
+		case errors.Is(err, fs.ErrNotExist), system.Is(err, syscall.ENOTDIR):
 			lost = &LostError{Dir: g.data.Dir, Name: k.name}
 		case err == nil && !k.kept && !os.SameFile(info, k.info):
 			lost = &LostError{Dir: g.data.Dir, Name: k.name, Replaced: true}
@@ -126,7 +128,7 @@ func (d *Data) LooseModes() []string {
 	var loose []string
 	for _, name := range []string{"", keyFile} {
 		path := filepath.Join(d.Dir, name)
-		if info, err := os.Stat(path); err == nil && info.Mode().Perm()&0o077 != 0 {
+		if info, err := os.Stat(path); err == nil && system.ModesTell && info.Mode().Perm()&0o077 != 0 {
 			loose = append(loose, fmt.Sprintf("%s (mode %04o)", path, info.Mode().Perm()))
 		}
 	}

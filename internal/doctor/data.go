@@ -17,6 +17,7 @@ import (
 
 	"github.com/batholith/batholith/internal/files"
 	"github.com/batholith/batholith/internal/results"
+	"github.com/batholith/batholith/internal/system"
 	"github.com/batholith/batholith/internal/words"
 )
 
@@ -69,8 +70,8 @@ func (d *doctor) foreign(dir string, info fs.FileInfo, uid int) bool {
 
 // ownerOf is the id of the user that owns a file; -1 if the system does not tell.
 func ownerOf(info fs.FileInfo) int {
-	if s, ok := info.Sys().(*syscall.Stat_t); ok {
-		return int(s.Uid)
+	if uid, ok := system.Owner(info); ok {
+		return uid
 	}
 	return -1
 }
@@ -86,7 +87,7 @@ func userName(id int) string {
 // private reports a path that other users of the machine can open. mode is the permission to
 // set.
 func (d *doctor) private(path string, info fs.FileInfo, mode fs.FileMode) {
-	if info.Mode().Perm()&0o077 != 0 {
+	if system.ModesTell && info.Mode().Perm()&0o077 != 0 {
 		d.find(Finding{Problem, "data", fmt.Sprintf("%s can be opened by other users (mode %04o)", path, info.Mode().Perm()),
 			"it holds keys, prompts and answers", fmt.Sprintf("chmod %o %s", mode, words.Quote(path))})
 	}
@@ -106,9 +107,9 @@ func (d *doctor) writable(dir string) {
 // unwritable is what to do about a directory of this user's own in which no file can be made.
 func unwritable(dir string, err error) string {
 	switch {
-	case errors.Is(err, syscall.EROFS):
+	case system.Is(err, syscall.EROFS):
 		return "the disk is mounted read-only: mount it for writing, or name a directory on another with --data DIR"
-	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+	case system.Is(err, syscall.ENOSPC), system.Is(err, syscall.EDQUOT):
 		return "make room on the disk of " + dir + "; jobs go on by themselves"
 	case errors.Is(err, fs.ErrPermission):
 		return "chmod u+rwx " + words.Quote(dir)
@@ -124,11 +125,9 @@ const (
 
 // space checks the free space on the disk of a directory.
 func (d *doctor) space(dir string) {
-	var s syscall.Statfs_t // an error is ignored: some file systems do not report free space
-	if err := syscall.Statfs(dir, &s); err != nil {
-		return
+	if free, whole, ok := system.Space(dir); ok { // some file systems do not tell
+		d.find(spaceOf(dir, free, whole))
 	}
-	d.find(spaceOf(dir, uint64(s.Bavail)*uint64(s.Bsize), uint64(s.Blocks)*uint64(s.Bsize)))
 }
 
 // spaceOf judges free and total space in bytes.
@@ -152,7 +151,7 @@ func (d *doctor) holder(dir string) bool {
 		return false
 	}
 	if !free {
-		text, _ := os.ReadFile(lock.Path())
+		text, _ := os.ReadFile(system.HolderOf(lock.Path()))
 		d.find(Finding{Severity: Sound, Check: "data", What: fmt.Sprintf("%s is in use by process %s", dir, strings.TrimSpace(string(text)))})
 		return true
 	}

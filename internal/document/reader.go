@@ -11,7 +11,6 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 )
 
@@ -85,7 +84,7 @@ func (r *Reader) once(format string, data []byte) ([]string, error) {
 	cmd := exec.CommandContext(ctx, r.program)
 	cmd.Args = []string{r.name, Command, format, strconv.Itoa(r.heap)}
 	cmd.Env = []string{"GOMAXPROCS=1", "GOTRACEBACK=none"} // no keys
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}  // Ctrl-C in a terminal is not for this process: the program ends its work in order
+	cmd.SysProcAttr = apart()
 	cmd.Stdin = bytes.NewReader(data)
 	var out bytes.Buffer
 	said := beginning{most: 4 << 10}
@@ -118,26 +117,12 @@ func outcome(out []byte) ([]string, error) {
 	return a.Pages, nil
 }
 
-// stopped reports whether somebody ended the process. The document is not the cause.
-func stopped(exit *exec.ExitError) bool {
-	status, _ := exit.Sys().(syscall.WaitStatus)
-	if !status.Signaled() {
-		return false
-	}
-	switch status.Signal() {
-	case syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT:
-		return true
-	}
-	return false
-}
-
 // death returns why the document ended the process that read it.
 func death(exit *exec.ExitError, late bool, said string) error {
-	status, _ := exit.Sys().(syscall.WaitStatus)
 	switch {
-	case late, status.Signaled() && status.Signal() == syscall.SIGXCPU:
+	case late, outOfCPU(exit):
 		return unreadable("takes more than %d s to read; split it, or give its text", maxCPU)
-	case exit.ExitCode() == exitMemory, strings.Contains(said, "out of memory"), status.Signaled() && status.Signal() == syscall.SIGKILL:
+	case exit.ExitCode() == exitMemory, strings.Contains(said, "out of memory"), killed(exit):
 		return unreadable("takes more than %d MB of memory to read; split it, or give its text", maxHeap>>20)
 	case strings.Contains(said, "stack"):
 		return unreadable("is nested too deeply to be read; print it to a new file, or give its text")

@@ -9,8 +9,6 @@ import (
 	"runtime/metrics"
 	"strconv"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // Serve is the main function of the process that reads one document. args are those of the program,
@@ -47,9 +45,7 @@ func serve(format string, in io.Reader, out io.Writer) int {
 
 // limit bounds the CPU time, the stack and the memory of the process. A process over a limit ends.
 func limit(heap uint64) {
-	var r unix.Rlimit
-	r.Cur, r.Max = maxCPU, maxCPU+5
-	_ = unix.Setrlimit(unix.RLIMIT_CPU, &r)
+	limitCPU(maxCPU)
 	debug.SetMaxStack(maxStack)
 	if used() > heap {
 		os.Exit(exitMemory)

@@ -5,9 +5,9 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"syscall"
 
 	"github.com/batholith/batholith"
+	"github.com/batholith/batholith/internal/system"
 )
 
 // NotAFileError says that a path is no regular file.
@@ -68,7 +68,7 @@ func ReadFile(path string) ([]byte, error) {
 }
 
 // readNow are the flags to open for reading, so that the open of a named pipe returns at once.
-const readNow = os.O_RDONLY | syscall.O_NONBLOCK
+const readNow = os.O_RDONLY | system.OpenNow
 
 // regular returns f if it is a regular file. Otherwise it closes f and returns an error.
 func regular(f *os.File, err error) (*os.File, error) {

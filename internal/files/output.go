@@ -20,6 +20,7 @@ import (
 
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/blob"
+	"github.com/batholith/batholith/internal/system"
 )
 
 // scratch is the folder of unfinished files and uploads. It is inside the directory, so that a rename publishes a file.
@@ -202,7 +203,7 @@ func (o *Output) Put(ctx context.Context, key string, body []byte) error {
 	if err == nil {
 		err = o.publish(tmp, key)
 	}
-	if errors.Is(err, syscall.ENAMETOOLONG) {
+	if system.Is(err, syscall.ENAMETOOLONG) {
 		err = mapped(err)
 	}
 	if err != nil {
@@ -290,6 +291,9 @@ func (o *Output) syncUp(dir string) error {
 
 // syncDir makes a directory's names durable, if the system can sync directories. A directory that does not exist is no error.
 func (o *Output) syncDir(dir string) error {
+	if !system.FoldersSync {
+		return nil
+	}
 	f, err := o.root.Open(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -320,7 +324,7 @@ func (o *Output) Delete(ctx context.Context, keys ...string) error {
 // remove removes one file.
 func (o *Output) remove(key string) error {
 	info, err := o.root.Lstat(key)
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) || err == nil && info.IsDir() {
+	if errors.Is(err, fs.ErrNotExist) || system.Is(err, syscall.ENOTDIR) || err == nil && info.IsDir() {
 		return nil
 	}
 	if err != nil {

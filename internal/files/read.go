@@ -11,6 +11,7 @@ import (
 	"syscall"
 
 	"github.com/batholith/batholith"
+	"github.com/batholith/batholith/internal/system"
 )
 
 // mapped adds Batholith's error to one of the file system: ErrNoObject, ErrRefused or ErrAccessDenied.
@@ -18,9 +19,9 @@ func mapped(err error) error {
 	switch {
 	case errors.Is(err, batholith.ErrNoObject):
 		return err
-	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
+	case errors.Is(err, fs.ErrNotExist), system.Is(err, syscall.ENOTDIR):
 		return fmt.Errorf("%w (%w)", batholith.ErrNoObject, err)
-	case errors.Is(err, syscall.ENAMETOOLONG):
+	case system.Is(err, syscall.ENAMETOOLONG):
 		return fmt.Errorf("%w (%w)", batholith.ErrRefused, err)
 	case errors.Is(err, fs.ErrPermission):
 		return fmt.Errorf("%w (%w)", batholith.ErrAccessDenied, err)

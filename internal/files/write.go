@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 
 	"github.com/batholith/batholith/internal/failpoint"
+	"github.com/batholith/batholith/internal/system"
 )
 
 // WriteFile replaces a file durably. After a crash there is the old file, the new file or none, and never a part of one.
@@ -29,6 +30,9 @@ func WriteFile(path string, content []byte, mode os.FileMode) error {
 
 // SyncDir syncs a folder, which makes the names in it durable.
 func SyncDir(dir string) error {
+	if !system.FoldersSync {
+		return nil
+	}
 	d, err := os.Open(dir)
 	if err != nil {
 		return err

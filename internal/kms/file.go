@@ -19,6 +19,8 @@ import (
 
 	"github.com/gofrs/flock"
 	"github.com/google/uuid"
+
+	"github.com/batholith/batholith/internal/system"
 )
 
 // KeySize is the size of every key, in bytes.
@@ -205,7 +207,7 @@ func ReadFile(path string) (*File, error) {
 		return nil, fault(ErrUnusable, "make it readable for this process", "the key file cannot be read: %v", err)
 	case !info.Mode().IsRegular(), info.Size() > mostFile:
 		return nil, fault(ErrUnusable, "name the file that batholith kms create made", "%s is not a key file", path)
-	case info.Mode().Perm()&0o077 != 0:
+	case system.ModesTell && info.Mode().Perm()&0o077 != 0:
 		return nil, fault(ErrUnusable, "chmod 600 "+path, "other users of this machine may open the key file %s (mode %04o)", path, info.Mode().Perm())
 	}
 	text, err := os.ReadFile(path)

@@ -21,8 +21,8 @@
 // together no other process has.
 //
 //	this process dies                what is left                          what the next start does
-//	before the file names the child  Linux: nothing; the kernel kills the  –
-//	                                 child with us (PDEATHSIG)
+//	before the file names the child  Linux, Windows: nothing; the system   –
+//	                                 kills the child with us
 //	while the server runs            Linux: processes that the child has   stops what is left of the child's session:
 //	                                 started; elsewhere: the whole group   SIGTERM, after the grace SIGKILL
 //	after the server has ended       a file without a process              nothing: no process has that id and start time
@@ -30,6 +30,9 @@
 //
 // Invariant: at most one process of a server runs at any time, and none outlives the process that started it by more than until the next
 // start.
+//
+// On Windows a child is in a job object, which the system ends with this process. A child is asked to end by Ctrl-Break; where this process
+// has no console, as a service, it is ended at once.
 //
 // The package knows neither models nor requests. What a server prints may contain prompts: it goes to the log file only. Lines are quoted
 // elsewhere only from a process that was never ready, because no request was sent to it.

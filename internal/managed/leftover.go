@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"syscall"
 	"time"
 )
 
@@ -19,9 +18,9 @@ func endLeftover(ctx context.Context, st State, grace time.Duration, log *slog.L
 		return nil
 	}
 	log.Warn("stopping what an earlier run left of a model server", "processes", fmt.Sprint(left))
-	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGKILL} {
+	for _, end := range []func(pid int){askProcess, killProcess} {
 		for _, pid := range left {
-			_ = syscall.Kill(pid, sig)
+			end(pid)
 		}
 		if left = awaitEnd(ctx, st, grace); len(left) == 0 {
 			return nil

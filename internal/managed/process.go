@@ -18,6 +18,7 @@ const pipeTime = time.Second
 // process is a running child and the leader of a session.
 type process struct {
 	cmd   *exec.Cmd
+	group group
 	ended chan struct{} // closed when it has ended and its group has been killed
 	err   error         // of exec.Cmd.Wait; valid after ended
 
@@ -35,7 +36,7 @@ func launch(args, env []string, dir string, out io.Writer) (*process, error) {
 	started := make(chan error, 1)
 	go func() {
 		runtime.LockOSThread() // never unlocked: the thread ends with this goroutine, after the child
-		err := cmd.Start()
+		err := p.start()
 		started <- err
 		if err == nil {
 			p.wait()
@@ -44,41 +45,63 @@ func launch(args, env []string, dir string, out io.Writer) (*process, error) {
 	return p, <-started
 }
 
-// wait waits for the end of the child, and kills what is left of its group.
+// start starts the child and takes hold of its group. Without that, nothing could end what it starts, so it is ended at once.
+func (p *process) start() (err error) {
+	if err := p.cmd.Start(); err != nil {
+		return err
+	}
+	if p.group, err = groupOf(p.cmd.Process); err != nil {
+		return errors.Join(err, p.cmd.Process.Kill(), p.cmd.Wait())
+	}
+	return nil
+}
+
+// wait waits for the end of the child, and kills what is left of its group. Where the system can tell the end before the child's id is free
+// for another process, the group is killed before that.
 func (p *process) wait() {
 	defer close(p.ended)
-	if awaitExit(p.pid()) { // its id is still its own, and so is the group
-		p.signal(syscall.SIGKILL)
+	early := awaitExit(p.pid())
+	if early {
+		p.sweep()
 	}
-	p.mu.Lock()
-	p.reaped = true
-	p.mu.Unlock()
 	p.err = p.cmd.Wait()
+	if !early {
+		p.sweep()
+	}
+	p.group.close()
 	if errors.Is(p.err, exec.ErrWaitDelay) {
 		p.err = nil
 	}
 }
 
+// sweep kills what is left of the group of a child that has ended. Nothing is sent to the group from then on.
+func (p *process) sweep() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.group.kill()
+	p.reaped = true
+}
+
 func (p *process) pid() int { return p.cmd.Process.Pid }
 
-// signal sends a signal to the group of the child, unless the child has ended.
-func (p *process) signal(sig syscall.Signal) {
+// to does something to the group of the child, unless the child has ended.
+func (p *process) to(do func(group)) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if !p.reaped {
-		_ = syscall.Kill(-p.pid(), sig) // fails only if the group is gone
+		do(p.group)
 	}
 }
 
 // stop ends the child: SIGTERM, and SIGKILL after the grace. It returns when the child has ended.
 func (p *process) stop(grace time.Duration) {
-	p.signal(syscall.SIGTERM)
+	p.to(group.ask)
 	select {
 	case <-p.ended:
 		return
 	case <-time.After(grace):
 	}
-	p.signal(syscall.SIGKILL)
+	p.to(group.kill)
 	<-p.ended
 }
 

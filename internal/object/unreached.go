@@ -14,6 +14,8 @@ import (
 	"syscall"
 
 	smithyhttp "github.com/aws/smithy-go/transport/http"
+
+	"github.com/batholith/batholith/internal/system"
 )
 
 // unreached converts a network error into a Fault. None of them is permanent.
@@ -42,11 +44,11 @@ func unreached(err error) *Fault {
 		return &Fault{Cause: "there is no host " + dns.Name, Remedy: "check s3.endpoint; if the name begins with the bucket's, set s3.path_style: true"}
 	case errors.As(err, &dns):
 		return &Fault{Cause: fmt.Sprintf("the name %s cannot be looked up (%s)", dns.Name, dns.Err), Remedy: "check this machine's DNS"}
-	case errors.Is(err, syscall.ECONNREFUSED):
+	case system.Is(err, syscall.ECONNREFUSED):
 		return &Fault{Cause: "nothing listens at " + host + " (connection refused)", Remedy: "start the S3 server there, or correct s3.endpoint"}
-	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
+	case system.Is(err, syscall.EHOSTUNREACH), system.Is(err, syscall.ENETUNREACH):
 		return &Fault{Cause: "the network has no route to " + host + " (unreachable)", Remedy: "check s3.endpoint and this machine's network"}
-	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE), errors.Is(err, io.EOF):
+	case system.Is(err, syscall.ECONNRESET), system.Is(err, syscall.EPIPE), errors.Is(err, io.EOF):
 		return &Fault{Cause: host + " closed the connection without an answer", Remedy: "check that an S3 listens there, and whether it wants https://"}
 	case timedOut(err):
 		return &Fault{Cause: "no answer from " + host + " in time", Remedy: "check s3.endpoint, and that no firewall blocks the connection"}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/batholith/batholith"
+	"github.com/batholith/batholith/internal/system"
 )
 
 const (
@@ -487,6 +488,9 @@ func (j *journal) end() {
 
 // syncFolder makes the names of the files in dir durable.
 func syncFolder(dir string) error {
+	if !system.FoldersSync {
+		return nil
+	}
 	d, err := os.Open(dir)
 	if err != nil {
 		return fmt.Errorf("sync journal folder: %w", err)

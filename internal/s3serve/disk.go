@@ -4,6 +4,8 @@ import (
 	"errors"
 	"os"
 	"syscall"
+
+	"github.com/batholith/batholith/internal/system"
 )
 
 // disk makes files durable. Tests replace it to record calls.
@@ -16,7 +18,10 @@ func realDisk() disk { return disk{sync: (*os.File).Sync} }
 // path syncs a file or directory. A missing one is not an error.
 func (d disk) path(path string) error {
 	f, err := os.Open(path)
-	if errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
+	if !system.FoldersSync {
+		f, err = openToSync(path)
+	}
+	if errors.Is(err, os.ErrNotExist) || system.Is(err, syscall.ENOTDIR) || f == nil && err == nil {
 		return nil
 	}
 	if err != nil {
@@ -32,4 +37,12 @@ func (d disk) path(path string) error {
 // unsyncable reports whether a file system cannot sync a directory and does not need to.
 func unsyncable(err error) bool {
 	return errors.Is(err, syscall.EINVAL) || errors.Is(err, errors.ErrUnsupported)
+}
+
+// openToSync opens a file for a sync where that needs the right to write. It returns nil for a directory, which needs none there.
+func openToSync(path string) (*os.File, error) {
+	if info, err := os.Stat(path); err != nil || info.IsDir() {
+		return nil, err
+	}
+	return os.OpenFile(path, os.O_RDWR, 0)
 }

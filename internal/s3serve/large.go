@@ -15,6 +15,8 @@ import (
 	"syscall"
 
 	"github.com/versity/versitygw/s3err"
+
+	"github.com/batholith/batholith/internal/system"
 )
 
 // large stores attribute values that are too large for the file system. ext4 has 4 KiB for all
@@ -64,7 +66,7 @@ func (l large) store(o owner, value []byte) ([]byte, error) {
 	if err == nil {
 		l.files.Add(1)
 	}
-	if errors.Is(err, syscall.ENOSPC) {
+	if system.Is(err, syscall.ENOSPC) {
 		err = s3err.GetAPIError(s3err.ErrNoSpaceLeftOnDevice)
 	}
 	if err != nil {

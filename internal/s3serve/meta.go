@@ -15,6 +15,8 @@ import (
 	"github.com/pkg/xattr"
 	"github.com/versity/versitygw/backend/meta"
 	"github.com/versity/versitygw/s3err"
+
+	"github.com/batholith/batholith/internal/system"
 )
 
 // Names of the gateway's attributes that this package uses.
@@ -207,7 +209,7 @@ func noRoom(err error) bool {
 
 // isNoName reports whether an error means that no file can have the name: a part of its path is a file, or too long.
 func isNoName(err error) bool {
-	return errors.Is(err, syscall.ENOTDIR) || errors.Is(err, syscall.ENAMETOOLONG)
+	return system.Is(err, syscall.ENOTDIR) || system.Is(err, syscall.ENAMETOOLONG)
 }
 
 // isAbsent reports whether an error of reading an attribute or a file means that there is none, and not a fault.

@@ -4,10 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"time"
 
 	"github.com/gofrs/flock"
+
+	"github.com/batholith/batholith/internal/system"
 )
 
 // lockDir takes the lock of the folder, and waits at most busyTimeout while another process holds it. The system releases the lock of a
@@ -15,7 +16,8 @@ import (
 // them. If folders cannot be locked on this system, lockDir does nothing; then two processes must not be the first to open a file at the
 // same time.
 func lockDir(ctx context.Context, dir string) (unlock func() error, err error) {
-	lock := flock.New(dir, flock.SetFlag(os.O_RDONLY))
+	path, flag := system.FolderLock(dir)
+	lock := flock.New(path, flock.SetFlag(flag))
 	ctx, cancel := context.WithTimeout(ctx, busyTimeout)
 	defer cancel()
 	switch _, err := lock.TryLockContext(ctx, 10*time.Millisecond); {

@@ -13,6 +13,8 @@ import (
 
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
+
+	"github.com/batholith/batholith/internal/system"
 )
 
 // A missing database is either the first start or a loss. After a loss the start must fail, since all jobs would be gone silently. The
@@ -200,6 +202,9 @@ func mark(path string) error {
 
 // syncDir makes the names in a folder durable.
 func syncDir(dir string) error {
+	if !system.FoldersSync {
+		return nil
+	}
 	d, err := os.Open(dir)
 	if err != nil {
 		return err

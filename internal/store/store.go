@@ -140,7 +140,7 @@ func connect(path string, n int, options ...string) (*sql.DB, error) {
 	for i := 0; i < len(options); i += 2 {
 		q.Add(options[i], options[i+1])
 	}
-	c, err := sqlite.NewConnector((&url.URL{Scheme: "file", Path: path, RawQuery: q.Encode()}).String())
+	c, err := sqlite.NewConnector((&url.URL{Scheme: "file", Path: uriPath(path), RawQuery: q.Encode()}).String())
 	if err != nil {
 		return nil, err
 	}
@@ -236,4 +236,12 @@ func ceilMillis(t time.Time) int64 {
 		ms++
 	}
 	return ms
+}
+
+// uriPath is the path of a file in a URI of SQLite: C:\a is /C:/a there.
+func uriPath(path string) string {
+	if filepath.VolumeName(path) != "" {
+		return "/" + filepath.ToSlash(path)
+	}
+	return path
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/network"
 	"github.com/batholith/batholith/internal/plain"
+	"github.com/batholith/batholith/internal/system"
 	"github.com/batholith/batholith/internal/words"
 )
 
@@ -77,7 +78,7 @@ func (b *Backend) classifyTransport(ctx context.Context, err error, s *sending) 
 		f := failure(batholith.FailureRetry, seeLog, "%s closed the connection before its answer was complete", b.host)
 		f.Crash = true
 		return f
-	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+	case system.Is(err, syscall.ECONNRESET), system.Is(err, syscall.EPIPE):
 		f := failure(batholith.FailureRetry, seeLog, "%s reset the connection", b.host)
 		f.Crash = true
 		return f
@@ -115,7 +116,7 @@ func (b *Backend) unreachable(ctx context.Context, err error) *batholith.Failure
 		return failure(kind, "check the backend's url", "%s: the host name cannot be resolved (%s)", b.host, dnsReason(e))
 	}
 	switch {
-	case errors.Is(err, syscall.ECONNREFUSED):
+	case system.Is(err, syscall.ECONNREFUSED):
 		return failure(kind, "is the model server running there?", "%s refuses connections", b.host)
 	case isTLS(err):
 		cause, remedy := tlsReason(err)

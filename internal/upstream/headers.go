@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+
+	"github.com/batholith/batholith/internal/release"
 )
 
 // header is a header of each request.
@@ -28,9 +30,10 @@ func (b *Backend) secrets(o Options) (err error) {
 	return nil
 }
 
-// sign adds the backend's headers and the key to a request. body is the request's; nil if it has
+// sign adds the name of this program, the backend's headers and the key to a request. body is the request's; nil if it has
 // none.
 func (b *Backend) sign(req *http.Request, body []byte) error {
+	req.Header.Set("User-Agent", release.Product())
 	for _, h := range b.headers {
 		req.Header.Set(h.name, h.value.value())
 	}

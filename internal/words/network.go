@@ -12,6 +12,8 @@ import (
 	"net/url"
 	"strings"
 	"syscall"
+
+	"github.com/batholith/batholith/internal/system"
 )
 
 // Network returns the reason why an HTTP request got no answer, without the prefixes of net/http
@@ -42,7 +44,7 @@ func Network(err error) string {
 		return fmt.Sprintf("the host name %s is not known", dns.Name)
 	case errors.As(err, &dns):
 		return fmt.Sprintf("the host name %s cannot be looked up: the name server does not answer", dns.Name)
-	case errors.Is(err, syscall.ECONNREFUSED):
+	case system.Is(err, syscall.ECONNREFUSED):
 		return host + " refuses connections (connection refused)"
 	case errors.Is(err, http.ErrSchemeMismatch):
 		return host + " does not speak TLS"
@@ -52,7 +54,7 @@ func Network(err error) string {
 		return fmt.Sprintf("the certificate of %s is not valid", host)
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &late) && late.Timeout():
 		return host + " did not answer in time"
-	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+	case system.Is(err, syscall.ECONNRESET), system.Is(err, syscall.EPIPE), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return host + " closed the connection without an answer"
 	case dial != nil:
 		var errno syscall.Errno
