@@ -13,6 +13,7 @@ import (
 	"github.com/batholith/batholith/internal/backup"
 	"github.com/batholith/batholith/internal/config"
 	"github.com/batholith/batholith/internal/plain"
+	"github.com/batholith/batholith/internal/release"
 	"github.com/batholith/batholith/internal/words"
 
 	"github.com/dustin/go-humanize"
@@ -80,7 +81,7 @@ func (a *app) backup(ctx context.Context, c *config.Config, file, dir, objects s
 	if !c.EmbeddedS3() {
 		objects = backup.ObjectsExternal
 	}
-	o := backup.Options{Data: data, Settings: file, Files: c.NamedFiles(), Objects: objects, Program: buildVersion(), Keep: keep}
+	o := backup.Options{Data: data, Settings: file, Files: c.NamedFiles(), Objects: objects, Program: release.This().Version, Keep: keep}
 	bar := a.newBar()
 	if a.live() {
 		o.Progress = func(files int, bytes int64) {

@@ -15,6 +15,7 @@ import (
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/config"
 	"github.com/batholith/batholith/internal/files"
+	"github.com/batholith/batholith/internal/release"
 	"github.com/batholith/batholith/internal/telemetry"
 )
 
@@ -28,7 +29,7 @@ func (s *service) openMetrics(ctx context.Context) (ln net.Listener, err error) 
 	if at == config.Off {
 		return nil, nil
 	}
-	b := readBuild()
+	b := release.This()
 	s.metrics = telemetry.New(telemetry.Build{Version: b.Version, Revision: b.Revision, Go: b.Go})
 	if at == "" {
 		return nil, nil
