@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 
 	"github.com/batholith/batholith/internal/follow"
@@ -13,11 +14,12 @@ import (
 // Policies are the policies of a running server, which follow their file. They are safe for concurrent use; Run
 // may be called once.
 type Policies struct {
-	file  string // "": there is none
 	log   *slog.Logger
 	state atomic.Pointer[state]
 
-	text follow.Contents[string] // of the file; of Run alone
+	mu   sync.Mutex
+	file string                  // "": there is none
+	text follow.Contents[string] // of the file
 }
 
 // state is what decisions use now. It is replaced as a whole, so a decision never sees half of a change.
@@ -32,22 +34,34 @@ func Open(file string, log *slog.Logger) (*Policies, error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	p := &Policies{file: file, log: log}
-	if file == "" {
-		p.state.Store(&state{})
-		return p, nil
-	}
-	text, err := read(file)
+	p := &Policies{log: log}
+	apply, err := p.Plan(file)
 	if err != nil {
 		return nil, err
 	}
-	set, err := Parse(file, text)
-	if err != nil {
-		return nil, err
-	}
-	p.text = follow.Since(text)
-	p.state.Store(&state{set: set})
+	apply()
 	return p, nil
+}
+
+// Plan reads another policy file, or the same one again, and returns what makes p decide by it and follow it. Nothing has changed before apply is
+// called. With file "" there are no policies. The errors are those of Open.
+func (p *Policies) Plan(file string) (apply func(), err error) {
+	var text string
+	var set *Set
+	if file != "" {
+		if text, err = read(file); err != nil {
+			return nil, err
+		}
+		if set, err = Parse(file, text); err != nil {
+			return nil, err
+		}
+	}
+	return func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.file, p.text = file, follow.Since(text)
+		p.state.Store(&state{set: set})
+	}, nil
 }
 
 // Load reads and checks a policy file once. Its errors are those of Open.
@@ -95,16 +109,17 @@ func (p *Policies) Note() string { return p.state.Load().note }
 // mistakes, the previous policies stay in use and Note says so. After a restart there are no previous ones, and
 // Open fails.
 func (p *Policies) Run(ctx context.Context) error {
-	if p.file == "" {
-		<-ctx.Done()
-		return ctx.Err()
-	}
 	return follow.Run(ctx, p.look)
 }
 
 // look reads the file once. A text takes effect, or is refused, at the second look that finds it. Otherwise a file
 // that is still being written could be used without the policies that forbid.
 func (p *Policies) look() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.file == "" {
+		return
+	}
 	text, err := read(p.file)
 	if err != nil {
 		p.text.Lost()
@@ -123,7 +138,7 @@ func (p *Policies) look() {
 	p.log.Info("the policies were read again", "file", p.file, "policies", set.Len())
 }
 
-// keep keeps the previous policies in use, sets the note and logs the error, once for each reason.
+// keep keeps the previous policies in use, sets the note and logs the error, once for each reason. The caller holds mu.
 func (p *Policies) keep(reason string, err error) {
 	now := p.state.Load()
 	note := fmt.Sprintf("the previous policies of %s stay in force, because %s; see the log", p.file, reason)

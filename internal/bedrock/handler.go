@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"runtime/debug"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -26,6 +27,8 @@ const MaxBody = 1 << 20
 type Options struct {
 	Profile Profile
 	Limits  batholith.Limits // MinTimeoutHours and MaxTimeoutHours bound timeoutDurationInHours; 0: as published
+	// LimitsNow replaces Limits in a server whose settings may change. nil: Limits.
+	LimitsNow func() batholith.Limits
 	// Admit, if not nil, checks a request before its body is read. If it returns an error, the
 	// handler answers without reading the body and closes the connection. The error should be a
 	// [Refusal].
@@ -48,11 +51,31 @@ type Observation struct {
 	Took            time.Duration // from the first byte of the request's head to the end of the answer
 }
 
-// handler is immutable, so concurrent requests need no lock.
+// handler is immutable but for the rules, which follow the limits. Concurrent requests need no lock.
 type handler struct {
 	Options
 	routes []route
+	known  atomic.Pointer[bounded] // latest rules
+}
+
+// bounded are the rules for some limits.
+type bounded struct {
+	limits batholith.Limits
 	rules  *rules
+}
+
+// rules returns the rules with the bounds of the present limits.
+func (h *handler) rules() *rules {
+	l := h.Limits
+	if h.LimitsNow != nil {
+		l = h.LimitsNow()
+	}
+	if b := h.known.Load(); b != nil && b.limits == l {
+		return b.rules
+	}
+	b := &bounded{l, rulesFor(h.Profile, l)}
+	h.known.Store(b)
+	return b.rules
 }
 
 // NewHandler returns the HTTP handler of service s. It matches the raw URL path, in which an
@@ -61,7 +84,9 @@ func NewHandler(s Service, o Options) http.Handler {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	return &handler{Options: o, routes: newRoutes(s), rules: rulesFor(o.Profile, o.Limits)}
+	h := &handler{Options: o, routes: newRoutes(s)}
+	h.rules()
+	return h
 }
 
 // ServeHTTP answers one request. The answer is complete in memory before its first byte is
@@ -130,7 +155,7 @@ func (h *handler) serve(ctx context.Context, w http.ResponseWriter, r *http.Requ
 	if err != nil {
 		return rt, nil, err
 	}
-	out, err := rt.call(WithCaller(ctx, who), &checker{rules: h.rules}, in)
+	out, err := rt.call(WithCaller(ctx, who), &checker{rules: h.rules()}, in)
 	if err != nil {
 		return rt, nil, err
 	}

@@ -239,6 +239,14 @@ func (c *Catalog) Models() []batholith.Model {
 	return models
 }
 
+// Backends returns the servers of all models.
+func (c *Catalog) Backends() (all []Backend) {
+	for _, e := range c.entries {
+		all = append(all, e.Backends...)
+	}
+	return all
+}
+
 // Lookup finds a model by id, alias, or an ARN that ends in either: of a foundation model, an
 // inference profile or a custom model. The id of an inference profile, such as "eu.anthropic…",
 // also finds the model without its geography prefix, unless the complete id is an alias of

@@ -27,21 +27,34 @@ import (
 // store, the directory and the buckets. It fails if a model, a key file or a network of the settings cannot be
 // opened.
 func engineOptions(c *config.Config) (engine.Options, error) {
-	models, err := engine.OpenModels(modelOptions(c))
+	o, _, err := engineOptionsWith(c, managed.New(managed.Options{}))
+	return o, err
+}
+
+// engineOptionsWith is engineOptions with the set of servers that this process starts. It also returns the encryption keys of the journal.
+func engineOptionsWith(c *config.Config, servers *managed.Servers) (o engine.Options, ring *kms.Ring, err error) {
+	models, err := engine.OpenModels(modelsWith(c, servers))
 	if err != nil {
-		return engine.Options{}, err
+		return o, nil, err
 	}
-	ring, err := c.Ring()
-	if err != nil {
-		return engine.Options{}, err
+	if ring, err = c.Ring(); err != nil {
+		return o, nil, err
 	}
 	through, err := networks(c, models)
 	if err != nil {
-		return engine.Options{}, err
+		return o, nil, err
 	}
 	return engine.Options{Models: models, DataKeys: ring.DataKeys(c.KMS.DataKey, kms.Context{"use": "journal"}), Discreet: c.KMS.DataKey != "", Price: c.Price, Limits: c.Limits.Rules(), Networks: through, Profile: profile(c), Region: c.Region,
 		Retention: func() (time.Duration, int) { return c.Retention.JobsAfter, c.Retention.JobsKeep },
-		Attempts:  c.Attempts, Reuse: c.Reuse == "identical" || c.Reuse == "finished", Earlier: batholith.Reuse{Finished: c.Reuse == "finished"}, StrictBodies: c.StrictBodies, Sourced: c.Provenance == "lines", Drain: c.Drain, Memory: int64(c.Memory), Patience: patienceOf(c.Limits.Hour)}, nil
+		Attempts:  c.Attempts, Reuse: reusesTwins(c), Earlier: reusesEarlier(c), StrictBodies: c.StrictBodies, Sourced: c.Provenance == "lines", Drain: c.Drain, Memory: int64(c.Memory), Patience: patienceOf(c.Limits.Hour)}, ring, nil
+}
+
+// reusesTwins reports whether identical records of a job are sent once.
+func reusesTwins(c *config.Config) bool { return c.Reuse == "identical" || c.Reuse == "finished" }
+
+// reusesEarlier returns which answers of earlier jobs a job takes that has no tag about it.
+func reusesEarlier(c *config.Config) batholith.Reuse {
+	return batholith.Reuse{Finished: c.Reuse == "finished"}
 }
 
 // receivers returns the receivers of events.
@@ -73,7 +86,12 @@ func patienceOf(hour time.Duration) time.Duration { return hour / 6 }
 // modelOptions returns the models of the settings and, unless embedded is false, the embedded ones. With the
 // profile aws, Converse requests with tools are refused, as Bedrock refuses them in batches.
 func modelOptions(c *config.Config) engine.ModelOptions {
-	o := engine.ModelOptions{Embedded: c.Embedded, Simulated: simulated(c.Simulated), RefuseConverseTools: c.AWS(), Documents: documents(), DocumentLimits: c.AWS(), Managed: managed.New(managed.Options{})}
+	return modelsWith(c, managed.New(managed.Options{}))
+}
+
+// modelsWith is modelOptions with the servers that this process starts in a set that there is already.
+func modelsWith(c *config.Config, servers *managed.Servers) engine.ModelOptions {
+	o := engine.ModelOptions{Embedded: c.Embedded, Simulated: simulated(c.Simulated), RefuseConverseTools: c.AWS(), Documents: documents(), DocumentLimits: c.AWS(), Managed: servers}
 	for _, set := range c.Models {
 		served := engine.Served{Model: batholith.Model{ID: set.ID, Aliases: set.Aliases, Family: set.Family, Inputs: set.Inputs, Set: batholith.Abilities{Context: set.Context}}}
 		if len(set.Inputs) > 0 {
@@ -124,18 +142,15 @@ func placesOf(c *config.Config, base object.Config) (*engine.Places, error) {
 		}
 		roles = append(roles, role)
 	}
-	p, err := engine.NewPlaces(base, c.DefaultRole(), roles)
-	if err != nil {
-		return nil, err
-	}
+	var media []object.Folder
 	for _, s := range c.Media {
 		folder, err := object.ParseFolder(s)
 		if err != nil {
 			return nil, err
 		}
-		p.Media = append(p.Media, folder)
+		media = append(media, folder)
 	}
-	return p, nil
+	return engine.NewPlaces(base, c.DefaultRole(), roles, media...)
 }
 
 // profile returns whose limits and messages the API has: Amazon's (profile aws), or Batholith's wider ones.

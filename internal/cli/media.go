@@ -28,21 +28,22 @@ func (s *service) callMedia(ctx context.Context, who bedrock.Caller, uri, owner 
 	if why != "" {
 		return nil, "", mediaRefusal(http.StatusBadRequest, "%s", why)
 	}
-	reads := s3Caller(s.o.Config, who)
+	c := s.settings()
+	reads := s3Caller(c, who)
 	if s.s3 != nil {
 		return s.s3.As(reads, bucket, owner), key, nil
 	}
 	if refused := s.mayReadFar(ctx, reads, uri, bucket, key); refused != nil {
 		return nil, "", refused
 	}
-	return s.places.Client(s.o.Config.DefaultRole()).Bucket(bucket, object.Options{Owner: owner}), key, nil
+	return s.places.Client(c.DefaultRole()).Bucket(bucket, object.Options{Owner: owner}), key, nil
 }
 
 // mayReadFar returns why a sender may not read an object of an external S3 with the keys of this process, or nil.
 func (s *service) mayReadFar(ctx context.Context, reads s3serve.Account, uri, bucket, key string) *batholith.RecordError {
-	c, who := s.o.Config, reads.Identity
+	c, who := s.settings(), reads.Identity
 	switch {
-	case !object.Within(bucket, key, s.places.Media):
+	case !object.Within(bucket, key, s.places.Media()):
 		return mediaRefusal(http.StatusBadRequest, "%s is in no folder of the setting media, and calls may name objects only in these folders; send the bytes, or ask the operator to add the folder", uri)
 	case who.Account != c.Account:
 		return mediaRefusal(http.StatusForbidden, "%s is in the S3 of account %s, and you belong to account %s; send the bytes", uri, c.Account, who.Account)

@@ -27,6 +27,7 @@ type heldModel struct {
 // modelCommand is the command model:
 //
 //	model start      starts it, and makes it the one model of the settings
+//	model serve      starts it, and says where in MODEL_URL
 //	model hold N     gives N more answers and holds the next ones back
 //	model held       waits until an answer is held back
 //	model gone       waits until nobody waits for an answer any more
@@ -36,7 +37,9 @@ func modelCommand(ts *testscript.TestScript, neg bool, args []string) {
 	m := of(ts).model
 	switch {
 	case !neg && len(args) == 1 && args[0] == "start":
-		startModel(ts)
+		ts.Setenv("BATHOLITH_MODELS", fmt.Sprintf("[{id: held, family: openai, backends: [{url: '%s/v1'}]}]", startModel(ts)))
+	case !neg && len(args) == 1 && args[0] == "serve":
+		ts.Setenv("MODEL_URL", startModel(ts)+"/v1")
 	case !neg && len(args) == 2 && args[0] == "hold":
 		n, err := strconv.Atoi(args[1])
 		ts.Check(err)
@@ -56,17 +59,17 @@ func modelCommand(ts *testscript.TestScript, neg bool, args []string) {
 	case !neg && len(args) == 2 && args[0] == "once":
 		ts.Check(m.checkOnce(args[1]))
 	default:
-		ts.Fatalf("usage: model start|hold N|held|gone|release|once N")
+		ts.Fatalf("usage: model start|serve|hold N|held|gone|release|once N")
 	}
 }
 
-func startModel(ts *testscript.TestScript) {
+func startModel(ts *testscript.TestScript) (url string) {
 	m := &heldModel{left: -1, held: make(chan struct{}), arrived: make(chan struct{}, 1000), gone: make(chan struct{}, 1000), answered: map[string]int{}}
 	server := httptest.NewServer(m)
 	ts.Defer(server.Close)
 	ts.Defer(m.release)
-	ts.Setenv("BATHOLITH_MODELS", fmt.Sprintf("[{id: held, family: openai, backends: [{url: '%s/v1'}]}]", server.URL))
 	of(ts).model = m
+	return server.URL
 }
 
 func (m *heldModel) hold(n int) {

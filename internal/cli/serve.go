@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -45,7 +46,7 @@ the process at once. Finished records are never lost.`,
 		if err != nil {
 			return err
 		}
-		return a.serve(cmd.Context(), c)
+		return a.serve(cmd.Context(), c, s)
 	}
 	return cmd
 }
@@ -54,7 +55,9 @@ the process at once. Finished records are never lost.`,
 // crash at any point leaves a directory that the next start accepts: the lock ends with the process, and
 // connections to the addresses of a dead server are refused. A signal is the usual end, so serve returns nil after
 // one.
-func (a *app) serve(ctx context.Context, c *config.Config) error {
+func (a *app) serve(ctx context.Context, c *config.Config, from *settings) error {
+	raw := *c
+	raw.Roles = slices.Clone(c.Roles)
 	data, err := config.OpenData(c.Data)
 	if err != nil {
 		return startedFull(c.Data, err)
@@ -75,13 +78,19 @@ func (a *app) serve(ctx context.Context, c *config.Config) error {
 		plain.Fprintf(a.stderr, "Batholith ends: what is in flight is finished or released within %s; a second signal ends it at once\n", words.Span(c.Drain))
 	})()
 	// One logger for the whole process: it leaves out what the message about a full disk already says.
-	disk := newFullDisk(data.Dir, newLogger(a.stderr, c.Log))
+	level := &slog.LevelVar{}
+	level.Set(logLevel(c.Log))
+	disk := newFullDisk(data.Dir, levelledLogger(a.stderr, c.Log.Format, level))
 	defer disk.watch(ctx)()
 	log := disk.handle()
 	defer captureLibraryLog(log)()
 	defer s3serve.Capture(log)()
 	err = guarded(ctx, data, guardedNames(c), func(ctx context.Context, opened func()) error {
-		return serve(ctx, serveOptions{Config: c, Log: log, Notice: disk.Notice, Ready: func(at addresses) {
+		read := &rereading{sources: a.sources(from), raw: &raw, level: level, data: data.Dir, adopt: func(c *config.Config) error {
+			c.Data = data.Dir
+			return adoptKey(data, c)
+		}}
+		return serve(ctx, serveOptions{Config: c, Log: log, Again: read, Notice: disk.Notice, Ready: func(at addresses) {
 			opened()
 			if err := data.Announce(announcement(c, at)); err != nil {
 				a.tell("warning", fmt.Sprintf("batholith env will not find this server: %v", err))
@@ -196,8 +205,13 @@ func settingsFlag(c *config.Config) string {
 
 // newLogger returns the logger of the settings: its level, and text or JSON.
 func newLogger(w io.Writer, l config.Log) *slog.Logger {
-	o := &slog.HandlerOptions{Level: logLevel(l), ReplaceAttr: redactAttr}
-	if l.Format == "json" {
+	return levelledLogger(w, l.Format, logLevel(l))
+}
+
+// levelledLogger is newLogger with a level that may change.
+func levelledLogger(w io.Writer, format string, level slog.Leveler) *slog.Logger {
+	o := &slog.HandlerOptions{Level: level, ReplaceAttr: redactAttr}
+	if format == "json" {
 		return slog.New(slog.NewJSONHandler(w, o))
 	}
 	return slog.New(slog.NewTextHandler(w, o))

@@ -28,6 +28,7 @@ import (
 	"github.com/batholith/batholith/internal/engine"
 	"github.com/batholith/batholith/internal/failpoint"
 	"github.com/batholith/batholith/internal/kms"
+	"github.com/batholith/batholith/internal/managed"
 	"github.com/batholith/batholith/internal/object"
 	"github.com/batholith/batholith/internal/runtime"
 	"github.com/batholith/batholith/internal/s3serve"
@@ -45,6 +46,7 @@ type serveOptions struct {
 	Doors  door.Limits     // of each of the two listeners; zero fields have defaults
 	Stop   time.Duration   // that requests have to finish at a shutdown; 0: stopTime
 	Ready  func(addresses) // called once jobs can be taken and run
+	Again  *rereading      // how the settings are read again; nil: they stay as they are
 	Notice func() string   // what every unfinished job and /readyz must say now; "": nothing. nil: never
 }
 
@@ -52,7 +54,7 @@ type serveOptions struct {
 type addresses struct{ Bedrock, S3 string }
 
 // service is one running service. Its members are set in the order of the start and do not change afterwards,
-// except ready.
+// except ready, now and reloads.
 type service struct {
 	o       serveOptions
 	store   *store.Store
@@ -69,7 +71,16 @@ type service struct {
 	engine  *engine.Engine
 	clock   engine.Clock // of the database
 	ready   atomic.Bool  // jobs can be taken and run
+
+	servers  *managed.Servers              // that a worker starts
+	base     object.Config                 // how the service itself reaches the S3
+	dataKeys *kms.Ring                     // of a worker's journal
+	now      atomic.Pointer[config.Config] // settings in use; nil until the first reload: o.Config
+	reloads  reloads
 }
+
+// settings are those in use now. They are never changed, only replaced.
+func (s *service) settings() *config.Config { return cmp.Or(s.now.Load(), s.o.Config) }
 
 // defaultBucket exists on the embedded S3 from the first start, so that submit and the examples need no bucket of
 // their own.
@@ -142,16 +153,19 @@ func (s *service) openCallers(ctx context.Context) (err error) {
 // work connects the parts and runs the engine, the policies, the certificates and the API until ctx ends or one of
 // them fails. Recover reads the journal before the API accepts a request.
 func (s *service) work(ctx context.Context, api, scrapes net.Listener, at addresses) (err error) {
-	if s.places, err = placesOf(s.o.Config, s.reach(at)); err != nil {
+	s.base = s.reach(at)
+	if s.places, err = placesOf(s.o.Config, s.base); err != nil {
 		return err
 	}
 	if s.s3 != nil {
 		s.places.Near = s.s3.Near
 	}
-	o, err := engineOptions(s.o.Config)
+	s.servers = managed.New(managed.Options{})
+	o, ring, err := engineOptionsWith(s.o.Config, s.servers)
 	if err != nil {
 		return err
 	}
+	s.dataKeys = ring
 	if s.keys != nil {
 		o.Keys = s.keys
 	}
@@ -168,13 +182,15 @@ func (s *service) work(ctx context.Context, api, scrapes net.Listener, at addres
 	if o.Receivers, err = receivers(s.o.Config); err != nil {
 		return err
 	}
-	o.Place, o.Roles, o.Media = s.places.Open, s.places, s.callMedia
+	o.Price = func(names ...string) batholith.Price { return s.settings().Price(names...) }
+	o.Retention = func() (time.Duration, int) { r := s.settings().Retention; return r.JobsAfter, r.JobsKeep }
+	o.Place, o.Access, o.Roles, o.Media = s.places.Open, s.places.Access, s.places, s.callMedia
 	s.places.Networks = o.Networks
 	if !s.o.Config.Postgres() { // else jobs go on at other workers while this machine's disk is full
 		o.Notice = s.o.Notice
 	}
 	if s.policy != nil {
-		o.Authorizer = onTrail{narrowing{s.policy, s.o.Config}}
+		o.Authorizer = onTrail{narrowing{s.policy, s.settings}}
 	}
 	if s.engine, err = engine.New(o); err != nil {
 		return err
@@ -193,6 +209,9 @@ func (s *service) work(ctx context.Context, api, scrapes net.Listener, at addres
 	}
 	s.followCertificates(ctx, g)
 	s.serveMetrics(ctx, g, scrapes)
+	if s.o.Again != nil {
+		g.Go(func() error { return s.followSettings(ctx) })
+	}
 	g.Go(func() error { return serveHTTP(ctx, api, s.handler(), s.o.Doors, cmp.Or(s.o.Stop, stopTime), s.o.Log) })
 	// The engine and the API run: addresses may be announced, and /readyz may answer 200.
 	s.ready.Store(true)
@@ -219,7 +238,7 @@ func (s *service) startS3(ctx, below context.Context, g *errgroup.Group) (string
 	addOwnRoles(c)
 	giveRolesKeys(c)
 	s.s3, err = s3serve.New(s3serve.Options{Dir: filepath.Join(c.Data, objectsName), Region: c.S3.Region, Owner: c.Account, Accounts: s3Accounts(c), Keys: s.keys, Authorizer: onTrail{s.policy}, Audit: s.audit,
-		Sessions: s3Sessions{s.callers.Sessions, c}, Tokens: s.tokenService(c.S3.Region), Log: s.o.Log, Door: s.o.Doors})
+		Sessions: s3Sessions{s.callers.Sessions, s.settings}, Tokens: s.tokenService(c.S3.Region), Log: s.o.Log, Door: s.o.Doors})
 	if err != nil {
 		return "", errors.Join(err, ln.Close())
 	}
@@ -262,12 +281,15 @@ func addOwnRoles(c *config.Config) {
 	}
 }
 
+// ownKey begins the id of a key that giveRolesKeys has made.
+const ownKey = "batholith-role-"
+
 // giveRolesKeys creates keys for roles that have none, so that the embedded S3 can limit each role to its buckets.
 // The keys exist only in this process and are new at each start.
 func giveRolesKeys(c *config.Config) {
 	for i := range c.Roles {
 		if r := &c.Roles[i]; r.AccessKeyID == "" {
-			r.AccessKeyID, r.SecretAccessKey = fmt.Sprintf("batholith-role-%d", i), rand.Text()
+			r.AccessKeyID, r.SecretAccessKey = ownKey+rand.Text()[:12], rand.Text()
 		}
 	}
 }
@@ -355,10 +377,10 @@ func (s *service) api() http.Handler {
 		trail.Sender(who.Account, who.Principal)
 		trail.Asked("bedrock:" + operation)
 	}
-	wire := bedrock.NewHandler(s.engine.Service(), bedrock.Options{Profile: profile(c), Limits: c.Limits.Rules(), Log: s.o.Log,
+	wire := bedrock.NewHandler(s.engine.Service(), bedrock.Options{Profile: profile(c), LimitsNow: s.engine.Limits, Log: s.o.Log,
 		Admit: admit(verifier), Authenticate: authenticate(verifier), Known: known, Observe: s.answered})
-	models := runtime.NewHandler(runtime.Options{Models: s.engine.Models(), Lanes: s.engine.Calls(), Processes: s.engine.Processes, Region: c.Region, Profile: profile(c), Limits: c.Limits.Rules(),
-		Authorizer: onTrail{narrowing{s.policy, c}}, Log: s.o.Log, Admit: admitLong(verifier), Authenticate: authenticate(verifier), Known: known,
+	models := runtime.NewHandler(runtime.Options{Models: s.engine.Models(), Lanes: s.engine.Calls(), Processes: s.engine.Processes, Region: c.Region, Profile: profile(c), LimitsNow: s.engine.Limits,
+		Authorizer: onTrail{narrowing{s.policy, s.settings}}, Log: s.o.Log, Admit: admitLong(verifier), Authenticate: authenticate(verifier), Known: known,
 		Spent: s.spent, Used: s.used, Observe: s.called})
 	calls := audited(s.audit, rememberTokens(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
@@ -426,7 +448,7 @@ func (s *service) readyz(w http.ResponseWriter, r *http.Request) {
 
 // notes returns the troubles that do not stop the service, each once.
 func (s *service) notes() []string {
-	all := []string{s.audit.Note(), s.cert.Note()}
+	all := []string{s.audit.Note(), s.cert.Note(), s.reloads.note()}
 	if s.policy != nil {
 		all = append(all, s.policy.Note())
 	}

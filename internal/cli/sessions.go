@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/authz"
@@ -19,37 +20,52 @@ import (
 // keys are the keys that may call the server: those of the settings, and the temporary ones of sessions made with
 // them.
 type keys struct {
-	*sigv4.Ring
+	*rings
 	*sts.Sessions
 }
+
+// rings are the keys of the settings. A reload replaces them as a whole.
+type rings struct{ now atomic.Pointer[sigv4.Ring] }
+
+// newRings returns the keys of c.
+func newRings(c *config.Config) *rings {
+	r := &rings{}
+	r.now.Store(keyRing(c))
+	return r
+}
+
+// AccessKey implements sigv4.Keys.
+func (r *rings) AccessKey(id string) (sigv4.AccessKey, bool) { return r.now.Load().AccessKey(id) }
+
+// Bearer implements sigv4.Keys.
+func (r *rings) Bearer(key string) (sigv4.Identity, bool) { return r.now.Load().Bearer(key) }
 
 // openKeys returns the keys of the settings, and the sessions made with them. Sessions are not stored: their token
 // holds everything, sealed with a key that all API processes of a database share. So a session stays valid over a
 // restart, and every API process takes it, until it expires.
 func (s *service) openKeys(ctx context.Context) (*keys, error) {
-	c := s.o.Config
 	var seal []byte
-	err := s.adoptAdmin(ctx)
+	err := s.adoptAdmin(ctx, s.o.Config)
 	if err == nil {
 		seal, err = s.sessionKey(ctx)
 	}
 	if err != nil {
 		return nil, err
 	}
-	ring := keyRing(c)
-	sessions, err := sts.NewSessions(seal, sessionSource{ring, c}, s.clock.Now)
+	ring := newRings(s.o.Config)
+	sessions, err := sts.NewSessions(seal, sessionSource{ring, s.settings}, s.clock.Now)
 	return &keys{ring, sessions}, err
 }
 
 // sessionSource tells package sts which keys and roles sessions can be made from.
 type sessionSource struct {
-	*sigv4.Ring
-	c *config.Config
+	*rings
+	settings func() *config.Config // present ones
 }
 
 // Role returns the role with this ARN if the settings have it. It implements sts.Source.
 func (s sessionSource) Role(arn string) (sts.Role, bool) {
-	r, ok := roleOf(s.c, arn)
+	r, ok := roleOf(s.settings(), arn)
 	return sts.Role{ExternalID: r.ExternalID}, ok
 }
 
@@ -75,7 +91,7 @@ func roleOf(c *config.Config, arn string) (config.Role, bool) {
 // s3Sessions gives the embedded S3 the temporary keys of sessions.
 type s3Sessions struct {
 	*sts.Sessions
-	c *config.Config
+	settings func() *config.Config // present ones
 }
 
 // Session returns the account of a temporary key, if its token is valid and has not expired. The session of a role
@@ -86,7 +102,7 @@ func (s s3Sessions) Session(id, token string) (s3serve.Account, error) {
 		return s3serve.Account{}, err
 	}
 	a := s3serve.Account{AccessKeyID: k.ID, Secret: k.Secret, Identity: k.Identity, Role: k.Role != ""}
-	if r, ok := roleOf(s.c, k.Role); ok {
+	if r, ok := roleOf(s.settings(), k.Role); ok {
 		a.Buckets = r.Buckets
 	}
 	return a, nil
@@ -97,13 +113,13 @@ func (s s3Sessions) Session(id, token string) (s3serve.Account, error) {
 // that its own role cannot.
 type narrowing struct {
 	*authz.Policies
-	c *config.Config
+	settings func() *config.Config // present ones
 }
 
 // Unrestricted reports whether every request of a known caller is allowed: there are no policies, and no role is
 // limited to buckets. It implements control.Authorizer.
 func (n narrowing) Unrestricted() bool {
-	return n.Policies.Unrestricted() && !slices.ContainsFunc(n.c.Roles, func(r config.Role) bool { return len(r.Buckets) > 0 })
+	return n.Policies.Unrestricted() && !slices.ContainsFunc(n.settings().Roles, func(r config.Role) bool { return len(r.Buckets) > 0 })
 }
 
 // Decide returns the decision for a request, with the reason if it is denied. It serves the Bedrock API and the
@@ -115,7 +131,7 @@ func (n narrowing) Decide(ctx context.Context, r authz.Request) authz.Decision {
 	}
 	// A role that is not limited to buckets loses nothing by this rule, and a role may always pass itself.
 	for _, own := range r.Who.Groups { // the group of a session is the ARN of its role
-		if role, ok := roleOf(n.c, own); ok && len(role.Buckets) > 0 && own != r.Resource.ID {
+		if role, ok := roleOf(n.settings(), own); ok && len(role.Buckets) > 0 && own != r.Resource.ID {
 			return authz.Decision{Reason: fmt.Sprintf("The role %s is narrowed to buckets, so its sessions use no other role unless a policy permits it.", own)}
 		}
 	}
@@ -125,5 +141,5 @@ func (n narrowing) Decide(ctx context.Context, r authz.Request) authz.Decision {
 // tokenService returns the handler of STS requests that are signed for a region.
 func (s *service) tokenService(region string) http.Handler {
 	return &sts.Handler{Verifier: newVerifier(s.o.Config, sigv4.New(region, sts.Service, s.callers, s.clock.Now)), Sessions: s.callers.Sessions,
-		Authorizer: onTrail{narrowing{s.policy, s.o.Config}}, Log: s.o.Log, Proven: func(r *http.Request) { door.From(r.Context()).Prove() }}
+		Authorizer: onTrail{narrowing{s.policy, s.settings}}, Log: s.o.Log, Proven: func(r *http.Request) { door.From(r.Context()).Prove() }}
 }

@@ -412,7 +412,7 @@ func TestASessionEndsWithWhatItWasMadeFrom(t *testing.T) {
 	c.Roles = []config.Role{{ARN: narrowRole}}
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	sessions := func(c *config.Config) *sts.Sessions {
-		s, err := sts.NewSessions(bytes.Repeat([]byte{7}, sts.KeySize), sessionSource{keyRing(c), c}, func() time.Time { return now })
+		s, err := sts.NewSessions(bytes.Repeat([]byte{7}, sts.KeySize), sessionSource{newRings(c), func() *config.Config { return c }}, func() time.Time { return now })
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -481,7 +481,7 @@ func TestAPolicyDecidesWhoMayAssumeARole(t *testing.T) {
 	c := config.Default(config.ProfileDefault)
 	c.Credentials = []config.Credential{{AccessKeyID: "AKALICE", SecretAccessKey: "alice-secret", Principal: "alice", Account: first, Groups: []string{"team"}}}
 	c.Roles = []config.Role{{ARN: narrowRole}}
-	s, err := sts.NewSessions(bytes.Repeat([]byte{7}, sts.KeySize), sessionSource{keyRing(c), c}, time.Now)
+	s, err := sts.NewSessions(bytes.Repeat([]byte{7}, sts.KeySize), sessionSource{newRings(c), func() *config.Config { return c }}, time.Now)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"errors"
 	"os"
 	"strconv"
@@ -129,11 +130,16 @@ func (a *app) settingsFile(named string) string {
 // code 2.
 func (a *app) load(s *settings) (*config.Config, error) { return a.loadBy(config.Load, s) }
 
+// sources are where the settings come from. The file is known after a first load.
+func (a *app) sources(s *settings) config.Sources {
+	return config.Sources{File: s.file, Env: a.env, Flags: s.flags, Exec: s.exec}
+}
+
 // loadBy is load with [config.Load] or [config.LoadClient]. The latter accepts settings whose secrets this shell
 // does not have.
 func (a *app) loadBy(load func(config.Sources) (*config.Config, error), s *settings) (*config.Config, error) {
 	s.file = a.settingsFile(s.file)
-	c, err := load(config.Sources{File: s.file, Env: a.env, Flags: s.flags, Exec: s.exec})
+	c, err := load(a.sources(s))
 	var wrong *config.Error
 	switch {
 	case errors.As(err, &wrong):
@@ -149,31 +155,41 @@ func (a *app) loadBy(load func(config.Sources) (*config.Config, error), s *setti
 
 // configCommand prints settings and their origins. It starts nothing and does not read the data directory.
 func (a *app) configCommand() *cobra.Command {
-	var sample, asJSON bool
+	var sample, check, asJSON bool
 	cmd := &cobra.Command{
-		Use:   "config",
+		Use:   "config [FILE]",
 		Short: "Show the effective settings and where each comes from",
 		Long: `Show the effective settings as YAML, each with its origin: the default, the profile, a line of the file, an
 environment variable, or a flag. A flag overrides the environment, which overrides the file. Secrets are hidden.
 
 The file is the one that --config or BATHOLITH_CONFIG names, otherwise ./batholith.yaml; --config /dev/null reads none.
 
-With --sample, print a settings file that explains every setting and shows its default.`,
+With --sample, print a settings file that explains every setting and shows its default. With --check, check the settings as a server would at
+its start or reload, with the variables and files of this shell, and change nothing; the exit code is 2 if they cannot be used.`,
 		Example: `  batholith config --sample > batholith.yaml
   batholith config
+  batholith config --check new.yaml
   BATHOLITH_LISTEN=127.0.0.1:8080 batholith config`,
-		Args: arguments(0, -1, ""),
+		Args: arguments(0, 1, "at most one FILE"),
 	}
 	s := a.bindSettings(cmd, usualSettings...)
+	cmd.Flags().BoolVar(&check, "check", false, "check the settings, and print only what is wrong with them")
 	cmd.Flags().BoolVar(&sample, "sample", false, "print a commented settings file")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
-	cmd.RunE = func(*cobra.Command, []string) error {
+	cmd.RunE = func(_ *cobra.Command, args []string) error {
+		if len(args) > 0 {
+			s.file = args[0]
+		}
 		if sample {
 			return config.WriteSample(a.stdout)
 		}
 		c, err := a.load(s)
 		if err != nil {
 			return err
+		}
+		if check {
+			plain.Fprintf(a.stdout, "%s can be used\n", cmp.Or(s.file, "the settings"))
+			return nil
 		}
 		if asJSON {
 			return a.printJSON(c.Values())

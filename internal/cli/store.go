@@ -164,10 +164,9 @@ func (s *service) sessionKey(ctx context.Context) ([]byte, error) {
 	return s.store.Shared(ctx, sharedSessions, key)
 }
 
-// adoptAdmin adds the admin key to the settings of an API process on PostgreSQL that have no credentials. All API
+// adoptAdmin adds the admin key to settings c of an API process on PostgreSQL that have no credentials. All API
 // processes share the key, and each has a copy in its data directory for batholith env.
-func (s *service) adoptAdmin(ctx context.Context) error {
-	c := s.o.Config
+func (s *service) adoptAdmin(ctx context.Context, c *config.Config) error {
 	if !c.Postgres() || len(c.Credentials) > 0 {
 		return nil
 	}

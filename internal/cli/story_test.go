@@ -29,7 +29,7 @@ var storyCommands = map[string]func(ts *testscript.TestScript, neg bool, args []
 	"await":  await,
 	"ended":  ended,
 	"said":   said,
-	"follow": follow,
+	"follow": followServer,
 	"bytes":  writeBytes,
 	"model":  modelCommand,
 	"hook":   hookCommand,
@@ -171,11 +171,11 @@ func await(ts *testscript.TestScript, neg bool, args []string) {
 	of(ts).process(ts, args[0]).await(ts, args[0], args[1])
 }
 
-// signal NAME KILL|TERM|INT sends a signal to a process that was started.
+// signal NAME KILL|TERM|INT|HUP sends a signal to a process that was started.
 func signalCommand(ts *testscript.TestScript, neg bool, args []string) {
-	signals := map[string]syscall.Signal{"KILL": syscall.SIGKILL, "TERM": syscall.SIGTERM, "INT": syscall.SIGINT}
+	signals := map[string]syscall.Signal{"KILL": syscall.SIGKILL, "TERM": syscall.SIGTERM, "INT": syscall.SIGINT, "HUP": syscall.SIGHUP}
 	if neg || len(args) != 2 || signals[args[1]] == 0 {
-		ts.Fatalf("usage: signal NAME KILL|TERM|INT")
+		ts.Fatalf("usage: signal NAME KILL|TERM|INT|HUP")
 	}
 	ts.Check(of(ts).process(ts, args[0]).cmd.Process.Signal(signals[args[1]]))
 }
@@ -204,8 +204,8 @@ func said(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]+".stderr"), []byte(of(ts).process(ts, args[0]).said()), 0o600))
 }
 
-// follow makes the environment of the story that of the server in ./batholith-data, as eval "$(batholith env)" does.
-func follow(ts *testscript.TestScript, neg bool, args []string) {
+// followServer makes the environment of the story that of the server in ./batholith-data, as eval "$(batholith env)" does.
+func followServer(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 0 {
 		ts.Fatalf("usage: follow")
 	}

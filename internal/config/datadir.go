@@ -169,3 +169,15 @@ func ReadServer(dir string) (Server, error) {
 	}
 	return s, nil
 }
+
+// InUse reports whether a process holds the lock of a data directory.
+func InUse(dir string) bool {
+	path := filepath.Join(dir, lockFile)
+	if _, err := os.Stat(path); err != nil {
+		return false
+	}
+	lock := flock.New(path, flock.SetFlag(os.O_RDONLY))
+	defer lock.Close()
+	free, err := lock.TryRLock()
+	return err == nil && !free
+}

@@ -103,10 +103,12 @@ type Options struct {
 	// Forecaster estimates start and end of jobs. nil: no estimates.
 	Forecaster Forecaster
 	// Calls sums the tokens of the interactive calls that a principal made today (UTC). nil: there are none.
-	Calls   func(ctx context.Context, account, principal string) (int64, error)
-	Limits  batholith.Limits
-	Profile bedrock.Profile
-	Region  string
+	Calls  func(ctx context.Context, account, principal string) (int64, error)
+	Limits batholith.Limits
+	// LimitsNow replaces Limits in a server whose settings may change. nil: Limits.
+	LimitsNow func() batholith.Limits
+	Profile   bedrock.Profile
+	Region    string
 	// Keys are those that s3EncryptionKeyId may name. nil: an external S3 has them, and finds out
 	// by itself.
 	Keys Keys
@@ -137,6 +139,9 @@ func New(o Options) *API {
 	}
 	if o.Network == nil {
 		o.Network = nowhere{}
+	}
+	if o.LimitsNow == nil {
+		o.LimitsNow = func() batholith.Limits { return o.Limits }
 	}
 	return &API{Options: o, rates: bedrock.Rates{Processes: o.Processes}}
 }

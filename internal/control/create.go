@@ -29,7 +29,7 @@ import (
 // reject the role, the model or the network.
 func (a *API) CreateModelInvocationJob(ctx context.Context, in *bedrock.CreateModelInvocationJobInput) (*bedrock.CreateModelInvocationJobOutput, error) {
 	who := bedrock.CallerFrom(ctx)
-	if n := a.Limits.MaxCreatesPerSecond; n > 0 && !a.rates.Allow(a.Now(), who, n) {
+	if n := a.LimitsNow().MaxCreatesPerSecond; n > 0 && !a.rates.Allow(a.Now(), who, n) {
 		return nil, bedrock.Throttling("Rate exceeded: principal %s may create %d jobs per second (quota max_creates_per_second). Wait, and try again.", who.Principal, n)
 	}
 	req := request(in)
@@ -50,14 +50,14 @@ func (a *API) CreateModelInvocationJob(ctx context.Context, in *bedrock.CreateMo
 		return a.repeated(ctx, who, req, hash, spent)
 	}
 	// The timeout is stored with the job, so later changes of the settings do not affect it.
-	req.TimeoutHours = cmp.Or(req.TimeoutHours, a.Limits.DefaultTimeoutHours)
+	req.TimeoutHours = cmp.Or(req.TimeoutHours, a.LimitsNow().DefaultTimeoutHours)
 	model, _ := a.Models.Lookup(req.ModelID) // checked above
 	now := a.Now().UTC()
 	job, err := a.Store.CreateJob(ctx, batholith.Job{
 		ID: a.NewID(), Account: who.Account, Region: a.Region, Owner: who.Principal,
 		Model: model.ID, Request: req, Status: batholith.StatusSubmitted,
-		Submitted: now, Modified: now, Expires: now.Add(a.Limits.Timeout(req.TimeoutHours)),
-	}, hash, a.Limits.MaxActiveJobsPerModel)
+		Submitted: now, Modified: now, Expires: now.Add(a.LimitsNow().Timeout(req.TimeoutHours)),
+	}, hash, a.LimitsNow().MaxActiveJobsPerModel)
 	if err != nil {
 		return nil, a.refuseCreate(err, req)
 	}
@@ -129,7 +129,7 @@ func (a *API) refuseCreate(err error, req batholith.Request) error {
 		return bedrock.Conflict("The provided job name is currently in use.")
 	case errors.Is(err, batholith.ErrTooManyActive):
 		return bedrock.QuotaExceeded("There are %d jobs in progress and submitted for model %s, and no more are allowed (quota max_active_jobs_per_model: %[1]d). "+
-			"Wait for one to end, or stop one.", a.Limits.MaxActiveJobsPerModel, req.ModelID)
+			"Wait for one to end, or stop one.", a.LimitsNow().MaxActiveJobsPerModel, req.ModelID)
 	}
 	return fmt.Errorf("create job: %w", err)
 }

@@ -16,7 +16,7 @@ const tokensPage = 1000
 // sum is read from the store, so that it is the same after a restart. A job
 // that was accepted goes on, so jobs that were created before the quota was used may exceed it.
 func (a *API) refuseTokens(ctx context.Context, who bedrock.Caller) (refusal, err error) {
-	if a.Limits.MaxTokensPerDay <= 0 {
+	if a.LimitsNow().MaxTokensPerDay <= 0 {
 		return nil, nil
 	}
 	used, err := a.TokensToday(ctx, who.Account, who.Principal)
@@ -30,11 +30,11 @@ func (a *API) refuseTokens(ctx context.Context, who bedrock.Caller) (refusal, er
 		}
 		used = batholith.Sum(used, calls)
 	}
-	if used < a.Limits.MaxTokensPerDay {
+	if used < a.LimitsNow().MaxTokensPerDay {
 		return nil, nil
 	}
 	return bedrock.QuotaExceeded("The calls of principal %s and the jobs created today (UTC) have used %d tokens, and %d are allowed (quota max_tokens_per_day). "+
-		"Create the job tomorrow, or ask the operator to raise the quota.", who.Principal, used, a.Limits.MaxTokensPerDay), nil
+		"Create the job tomorrow, or ask the operator to raise the quota.", who.Principal, used, a.LimitsNow().MaxTokensPerDay), nil
 }
 
 // TokensToday sums the tokens, input and output, of the jobs that a principal created today (UTC).

@@ -51,7 +51,7 @@ func (it *item) need() need {
 
 // beyond returns the error line of a record that no backend of the model can answer, or nil. So nothing is refused that could be answered.
 func (q *queue) beyond(it *item) (refused *batholith.RecordError) {
-	return it.need().beyond(carrying(q.lanes, it.barred), q.set)
+	return it.need().beyond(carrying(q.lanes(), it.barred), q.set())
 }
 
 // carrying returns the lanes whose protocols are not barred.
@@ -77,7 +77,7 @@ func (it *item) passedOn(l *lane, err error) (ok bool) {
 	if refused, is := errors.AsType[*batholith.RecordError](err); !is || refused.Code != http.StatusBadRequest {
 		return false
 	}
-	it.barred, ok = bar(it.barred, l, it.feed.queue.lanes)
+	it.barred, ok = bar(it.barred, l, it.feed.queue.lanes())
 	return ok
 }
 
@@ -111,7 +111,7 @@ func (f *feed) suited(l *lane, at int) int {
 	if !f.mayHave(l) {
 		return -1
 	}
-	items, lanes := f.ready.items, f.queue.lanes
+	items, lanes := f.ready.items, f.queue.lanes()
 	others := slices.DeleteFunc(slices.Clone(lanes), func(m *lane) bool { return m == l || !m.usable() || rests(m, lanes) })
 	first, looked := -1, 0
 	for i := range items {
@@ -135,10 +135,10 @@ func (f *feed) suited(l *lane, at int) int {
 
 // mayHave reports whether the window has a record of a class that the lane can answer. The caller holds queue.mu.
 func (f *feed) mayHave(l *lane) bool {
-	can := l.abilities(f.queue.set)
+	can := l.abilities(f.queue.set())
 	for c, n := range f.ready.count {
 		kind := need{path: c.path, features: c.features}
-		if n > 0 && (kind.lacks(can) == lacksNothing || kind.beyond(f.queue.lanes, f.queue.set) != nil) {
+		if n > 0 && (kind.lacks(can) == lacksNothing || kind.beyond(f.queue.lanes(), f.queue.set()) != nil) {
 			return true
 		}
 	}
@@ -150,7 +150,7 @@ func (q *queue) suits(l *lane, it *item) bool {
 	if slices.Contains(it.barred, l.backend.Protocol()) {
 		return false
 	}
-	return it.need().lacks(l.abilities(q.set)) == lacksNothing || q.beyond(it) != nil
+	return it.need().lacks(l.abilities(q.set())) == lacksNothing || q.beyond(it) != nil
 }
 
 // lack is an ability that a model would need for a request.

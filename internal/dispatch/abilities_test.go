@@ -65,9 +65,7 @@ func TestOnlyRecordsThatNoServerCanAnswerAreNotSent(t *testing.T) {
 					return s, err
 				}
 				stop := w.start(d)
-				if err := d.Enqueue(job); err != nil {
-					t.Fatal(err)
-				}
+				d.Enqueue(job)
 				w.await(1, "j")
 				stop()
 				sent := 0
@@ -116,9 +114,7 @@ func TestARecordGoesOnlyToAServerThatCanAnswerIt(t *testing.T) {
 			return fmt.Sprintf(`{"messages":[{"role":"user","content":"hello"}],"n":%d}`, n)
 		})
 		d := w.dispatcher(Options{}, &saying{small, batholith.Abilities{Images: batholith.Unable, Context: 500}}, &saying{large, batholith.Abilities{Images: batholith.Able, Context: 9000}})
-		if err := d.Enqueue(job); err != nil {
-			t.Fatal(err)
-		}
+		d.Enqueue(job)
 		began := time.Now()
 		stop := w.start(d)
 		w.await(60, "j")
@@ -153,9 +149,7 @@ func TestARecordWaitsForTheServerThatCanAnswerIt(t *testing.T) {
 			return fmt.Sprintf(`{"messages":[{"role":"user","content":"hello"}],"n":%d}`, n)
 		})
 		d := w.dispatcher(Options{}, &saying{blind, batholith.Abilities{Images: batholith.Unable}}, &saying{sees, batholith.Abilities{Images: batholith.Able}})
-		if err := d.Enqueue(job); err != nil {
-			t.Fatal(err)
-		}
+		d.Enqueue(job)
 		stop := w.start(d)
 		w.await(10, "j")
 		if time.Now().After(until) {
@@ -246,9 +240,7 @@ func TestABodyGoesToAServerWhoseProtocolCarriesIt(t *testing.T) {
 				}}
 				d := w.dispatcher(Options{})
 				d.o.Serving = func(batholith.Job) (Serving, error) { return s, nil }
-				if err := d.Enqueue(w.jobOf("j", 20, 20, func(n int) string { return fmt.Sprintf(`{"n":%d,"kind":%q}`, n, []string{"chat", "templated"}[n%2]) })); err != nil {
-					t.Fatal(err)
-				}
+				d.Enqueue(w.jobOf("j", 20, 20, func(n int) string { return fmt.Sprintf(`{"n":%d,"kind":%q}`, n, []string{"chat", "templated"}[n%2]) }))
 				stop := w.start(d)
 				w.await(20, "j")
 				if want := map[bool]int{true: 0, false: 10}[wide]; w.errors("j") != want {

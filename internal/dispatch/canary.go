@@ -38,7 +38,7 @@ func (l *lane) inquire(c *class, why *batholith.Failure) {
 
 // inquires is inquire for a caller that holds l.mu.
 func (l *lane) inquires(h *history, why *batholith.Failure) {
-	if h.asking || h.paused || l.out != "" {
+	if h.asking || h.paused || l.out != "" || l.closed() {
 		return
 	}
 	h.asking = true
@@ -237,7 +237,7 @@ func (l *lane) probed(now time.Time) (due []*history, next time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, h := range l.histories {
-		if h == nil || !h.paused || l.out != "" {
+		if h == nil || !h.paused || l.out != "" || l.closed() {
 			continue
 		}
 		l.prepare(h)

@@ -30,9 +30,10 @@ func (d *Dispatcher) Count(ctx context.Context, s Serving, r Request) (tokens in
 		if err != nil {
 			return 0, false, recordError(err)
 		}
-		d.mu.Lock()
-		l := d.lane(b, s.Model)
-		d.mu.Unlock()
+		l := d.laneNow(b, s.Model)
+		if l == nil {
+			continue
+		}
 		if c, ok := b.(Counter); ok && !media && l.usable() {
 			if n, ok := c.Count(ctx, call); ok {
 				return n, true, nil

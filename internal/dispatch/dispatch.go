@@ -72,6 +72,8 @@ type Serving struct {
 	// Type is the job's invocation type if Backends are not all of the model's, because others cannot take bodies of this type; else "".
 	Type     batholith.InvocationType
 	Backends []Backend
+	// Access changes when the buckets of the job must be opened anew, because its role's rights have changed.
+	Access string
 	// Dialect returns the translator of the job's bodies for backends with a protocol. It is called for every record.
 	Dialect func(protocol string) dialect.Dialect
 	// Recipe returns the recipe of the answers of a backend, see batholith.Serving; nil: not known.
@@ -164,6 +166,12 @@ type Dispatcher struct {
 	queues  map[route]*queue
 	spreads map[string]*spread // of interactive calls, by model; nil: no lane of the model has a weight
 	feeds   map[string]*feed   // by job id, from Enqueue to the end of the feed
+	parked  map[string]*parked // by job id: jobs that no backend of the settings serves
+	reloads int                // counts calls of Reload
+	dropped func(Backend) bool // reports whether a backend is not in the settings any more; at first none is
+	leaving map[string]*host   // during a Reload: hosts of removed backends, by Backend.Origin
+	drains  func(Backend) bool // reports whether an operator drains a backend's server
+	tuning  atomic.Pointer[Tuning]
 }
 
 // New makes a Dispatcher. It starts no goroutine, and sends nothing before Run.
@@ -180,7 +188,9 @@ func New(o Options) *Dispatcher {
 	if o.Room == nil {
 		o.Room = memory.NewBudget(math.MaxInt64)
 	}
-	return &Dispatcher{o: o, lines: o.Room.Account(0), asked: o.Room.Account(callFloor), reads: semaphore.NewWeighted(mostReads), fetches: semaphore.NewWeighted(mostLoads), earlier: semaphore.NewWeighted(earlierBytes), looks: semaphore.NewWeighted(mostLoads), born: time.Now(), sharing: make(chan struct{}, 1), lanes: map[any]*lane{}, hosts: map[any]*host{}, queues: map[route]*queue{}, spreads: map[string]*spread{}, feeds: map[string]*feed{}}
+	d := &Dispatcher{o: o, lines: o.Room.Account(0), asked: o.Room.Account(callFloor), reads: semaphore.NewWeighted(mostReads), fetches: semaphore.NewWeighted(mostLoads), earlier: semaphore.NewWeighted(earlierBytes), looks: semaphore.NewWeighted(mostLoads), born: time.Now(), sharing: make(chan struct{}, 1), lanes: map[any]*lane{}, hosts: map[any]*host{}, queues: map[route]*queue{}, spreads: map[string]*spread{}, feeds: map[string]*feed{}, parked: map[string]*parked{}, drains: func(Backend) bool { return false }, dropped: func(Backend) bool { return false }}
+	d.tuning.Store(&Tuning{Attempts: o.Attempts, Reuse: o.Reuse, Earlier: o.Earlier, Sourced: o.Sourced})
+	return d
 }
 
 func orInt(v, def int) int {
@@ -213,6 +223,9 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 	d.news.tell()
 	for _, q := range d.queues {
 		d.start(q)
+	}
+	for _, p := range d.parked {
+		p.tell(d)
 	}
 	d.wg.Go(func() { d.ranks(ctx) })
 	d.mu.Unlock()
@@ -290,32 +303,28 @@ func (d *Dispatcher) HandBack(ctx context.Context) error {
 }
 
 // Enqueue appends a job that is Scheduled or InProgress to its model's queue. It does nothing if the job is queued already; a job that
-// rests is queued when its last request in flight has ended. It returns the error of Options.Serving, for example if no backend serves the model.
-func (d *Dispatcher) Enqueue(job batholith.Job) error {
-	s, err := d.o.Serving(job)
-	if err != nil {
-		return err
-	}
+// rests is queued when its last request in flight has ended. A job that nothing serves, because its model was removed from the settings,
+// waits until a Reload; its note says so.
+func (d *Dispatcher) Enqueue(job batholith.Job) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if f := d.feeds[job.ID]; f != nil {
-		if f.resting.Load() {
-			f.next = &queued{job, s}
-		}
-		return nil
+	f := d.feeds[job.ID]
+	switch {
+	case f == nil:
+		d.enqueue(job)
+	case f.resting.Load():
+		f.next = &job
 	}
-	d.enqueue(job, s)
-	return nil
 }
 
-// queued is a job with what serves it.
-type queued struct {
-	job batholith.Job
-	Serving
-}
-
-// enqueue makes the feed of a job that has none. The caller holds d.mu.
-func (d *Dispatcher) enqueue(job batholith.Job, s Serving) {
+// enqueue makes the feed of a job that has none, or parks it. The caller holds d.mu.
+func (d *Dispatcher) enqueue(job batholith.Job) {
+	s, err := d.o.Serving(job)
+	if err != nil {
+		d.park(job, err)
+		return
+	}
+	d.unpark(&job)
 	q := d.queues[s.route()]
 	if q == nil {
 		q = newQueue(d, s)
@@ -335,6 +344,7 @@ func (d *Dispatcher) enqueue(job batholith.Job, s Serving) {
 func (d *Dispatcher) Halt(ctx context.Context, job string, cause error) error {
 	d.mu.Lock()
 	f := d.feeds[job]
+	delete(d.parked, job)
 	if f != nil {
 		f.next = nil
 	}
@@ -353,11 +363,8 @@ func (d *Dispatcher) Halt(ctx context.Context, job string, cause error) error {
 
 // start starts a queue's lanes and feeds. The caller holds d.mu, and Run has begun.
 func (d *Dispatcher) start(q *queue) {
-	for _, l := range q.lanes {
-		if !l.running { // the lane may serve another queue already
-			l.running = true
-			d.wg.Go(func() { l.run(d.take) })
-		}
+	for _, l := range q.lanes() { // the lane may serve another queue already
+		d.launch(l)
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -366,7 +373,7 @@ func (d *Dispatcher) start(q *queue) {
 	}
 }
 
-// forget removes a feed that has ended. If its job goes on after a pause, it is queued again.
+// forget removes a feed that has ended. If its job goes on after a pause or a reload, it is queued again.
 func (d *Dispatcher) forget(f *feed) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -374,6 +381,6 @@ func (d *Dispatcher) forget(f *feed) {
 		delete(d.feeds, f.job.ID)
 	}
 	if f.next != nil {
-		d.enqueue(f.next.job, f.next.Serving)
+		d.enqueue(*f.next)
 	}
 }

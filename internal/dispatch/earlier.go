@@ -48,10 +48,11 @@ type found struct {
 
 // recipe returns the recipe of the answers of a backend to records of this job.
 func (f *feed) recipe(b Backend) string {
-	if f.recipeOf == nil {
+	of := f.speaks.Load().recipe
+	if of == nil {
 		return ""
 	}
-	return f.recipeOf(b)
+	return of(b)
 }
 
 // openEarlier reads the table of earlier answers, if the job may have one. A job without one asks for everything.
@@ -61,7 +62,7 @@ func (f *feed) openEarlier(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	takes := batholith.ReuseOf(tags, f.d.o.Earlier)
+	takes := batholith.ReuseOf(tags, f.d.tuned().Earlier)
 	if !takes.Any() {
 		return nil
 	}
@@ -111,7 +112,7 @@ func (f *feed) earlierSource(ctx context.Context, s reuse.Source, anyModel bool)
 
 // servings returns what decides the answers to the job's records now.
 func (f *feed) servings() (all []batholith.Serving) {
-	for _, b := range f.backends {
+	for _, b := range f.speaks.Load().backends {
 		all = append(all, batholith.Serving{Model: b.ModelName(), Recipe: f.recipe(b)})
 	}
 	return all

@@ -153,8 +153,8 @@ const (
 func (it *item) attempt(at *lane) attempt {
 	a := attempt{calledOff: it.term.Err() != nil, failures: it.failures, alone: it.sole, once: it.once, crashes: it.crashes}
 	h := it.failedOn.at(it.class)
-	a.needed = attemptsNeeded(at.d.o.Attempts, h.share.share())
-	a.lost = at != it.failedOn && (h.paused || it.failedOn.out != "")
+	a.needed = attemptsNeeded(at.d.tuned().Attempts, h.share.share())
+	a.lost = at != it.failedOn && (h.paused || it.failedOn.out != "" || it.failedOn.closed())
 	if it.broke != nil {
 		a.shared = it.broke.shared()
 		if !a.shared && !it.sole {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -18,13 +19,13 @@ import (
 // conclude them. The fields below "guarded by queue.mu" are guarded by queue.mu; the others are set before the goroutine starts, or belong
 // to it.
 type feed struct {
-	d        *Dispatcher
-	queue    *queue
-	job      batholith.Job
-	dialect  func(protocol string) dialect.Dialect
-	recipeOf func(Backend) string // see Serving.Recipe; nil: not known
-	backends []Backend
-	paths    dialect.Dialect // of the first backend; tells the path of a record, which is the same in every protocol
+	d      *Dispatcher
+	queue  *queue
+	job    batholith.Job
+	speaks atomic.Pointer[speech]
+	paths  dialect.Dialect // of the first backend; tells the path of a record, which is the same in every protocol
+
+	access string // Serving.Access at the start
 
 	life   context.Context // ends when the job is halted or the process ends
 	cancel context.CancelCauseFunc
@@ -36,8 +37,8 @@ type feed struct {
 	beginning chan struct{} // a lock with a select: full while a goroutine moves the job to InProgress
 	begun     atomic.Bool   // the job is InProgress
 
-	resting atomic.Bool // the job is paused: nothing is sent, and the feed ends with the records in flight
-	next    *queued     // the job as it is enqueued again when a resting feed has ended; nil: it is not. Guarded by d.mu
+	resting atomic.Bool    // the job is paused, or leaves its queue: nothing is sent, and the feed ends with the records in flight
+	next    *batholith.Job // the job as it is enqueued again when a resting feed has ended; nil: it is not. Guarded by d.mu
 
 	place     blob.Place
 	files     map[int]batholith.File
@@ -151,12 +152,16 @@ type portion struct {
 
 // newFeed makes a feed without starting its goroutine. The caller holds d.mu.
 func newFeed(d *Dispatcher, q *queue, job batholith.Job, s Serving) *feed {
-	f := &feed{d: d, queue: q, job: job, dialect: s.Dialect, recipeOf: s.Recipe, backends: s.Backends, paths: s.Dialect(s.Backends[0].Protocol()), done: make(chan struct{}), idle: make(chan struct{}, 1), beginning: make(chan struct{}, 1),
+	f := &feed{d: d, queue: q, job: job, access: s.Access, paths: s.Dialect(s.Backends[0].Protocol()), done: make(chan struct{}), idle: make(chan struct{}, 1), beginning: make(chan struct{}, 1),
 		priority: priorityOf(job.Tags), ready: newWalk(d.o.Room), loaded: map[*portion]bool{}, trials: map[*class]int{}}
 	f.life, f.cancel = context.WithCancelCause(context.Background())
 	f.taking, f.cease = context.WithCancelCause(f.life)
 	f.term, f.lapse = context.WithCancelCause(f.life)
 	f.begun.Store(job.Status == batholith.StatusInProgress)
+	f.speak(s)
+	if strings.HasPrefix(job.Note, waitNote) { // by an earlier process or feed; it is replaced if it is not true any more
+		f.said = job.Note
+	}
 	return f
 }
 
@@ -179,6 +184,8 @@ func (f *feed) run() {
 		}
 	}
 	switch cause := context.Cause(take); {
+	case errors.Is(cause, errLeft):
+		_ = f.insist(f.life, "give up chunks", func() error { return f.giveUp(f.life) }) // an error means that the job is halted
 	case cause == nil && !errors.Is(err, batholith.ErrMoved):
 		f.d.o.Log.Warn("the job's input cannot be read", "job", f.job.ID, "err", err)
 		f.d.o.Fault(f.job.ID, err)

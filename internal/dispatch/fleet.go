@@ -37,10 +37,9 @@ type members struct {
 
 // member is what the goroutine of shares knows of one server.
 type member struct {
-	server, model string            // names that are equal in all processes; empty: no other process reaches the server
-	wants         int               // requests that it could have in flight lately
-	purses        []batholith.Purse // of the latest row
-	used          time.Time
+	wants  int               // requests that it could have in flight lately
+	purses []batholith.Purse // of the latest row
+	used   time.Time
 }
 
 // shared returns the names of a backend's server that are equal in all processes.
@@ -56,17 +55,34 @@ func (d *Dispatcher) enlist(h *host, b Backend) {
 	if d.o.Loads == nil {
 		return
 	}
-	m := member{}
-	m.server, m.model = shared(b)
-	for _, other := range d.hosts {
-		if other.member.server == m.server && other.member.model == m.model { // other settings for the same server: they have a limit of their own
-			return
-		}
-	}
-	if m.server != "" {
-		h.member = m
+	if d.rename(h, b); h.names()[0] != "" {
 		h.limit.Join()
 	}
+}
+
+// rename gives a host the names of a backend. It gets none if another host has them: other settings for the same server have a limit of their
+// own. The caller holds d.mu.
+func (d *Dispatcher) rename(h *host, b Backend) {
+	if d.o.Loads == nil {
+		return
+	}
+	var names [2]string
+	names[0], names[1] = shared(b)
+	for _, other := range d.hosts {
+		if other != h && other.names() == names {
+			names = [2]string{}
+		}
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.named = names
+}
+
+// names are those of the server and model in the table of loads, which are equal in all processes; empty: no other process reaches the server.
+func (h *host) names() [2]string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.named
 }
 
 // share makes the goroutine of shares look at the table at once. It does not block.
@@ -109,7 +125,7 @@ func (d *Dispatcher) meet(ctx context.Context, m *members) {
 	}
 	names := make([]string, 0, len(hosts))
 	for _, h := range hosts {
-		names = append(names, h.member.server)
+		names = append(names, h.names()[0])
 	}
 	others, workers, err := d.readLoads(ctx, names)
 	if err != nil {
@@ -152,7 +168,7 @@ func (d *Dispatcher) enlisted() (hosts []*host) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, h := range d.hosts {
-		if h.member.server != "" {
+		if h.names()[0] != "" {
 			hosts = append(hosts, h)
 		}
 	}
@@ -181,14 +197,14 @@ func (d *Dispatcher) writeLoads(ctx context.Context, m *members, rows []batholit
 
 // meets divides the limit of one server with the other workers. It returns this worker's row; ok is false if the worker does not use the server.
 func (h *host) meets(worker string, all []batholith.Load, workers int) (row batholith.Load, ok bool) {
-	m := &h.member
+	m, named := &h.member, h.names()
 	var others []batholith.Load
 	for _, l := range all {
-		if l.Backend == m.server && l.Model == m.model {
+		if l.Backend == named[0] && l.Model == named[1] {
 			others = append(others, l)
 		}
 	}
-	me := batholith.Load{Worker: worker, Backend: m.server, Model: m.model}
+	me := batholith.Load{Worker: worker, Backend: named[0], Model: named[1]}
 	me.Wants, me.Calls, me.Purses = h.wants()
 	m.purses = me.Purses
 	now := time.Now()
@@ -298,7 +314,7 @@ func (q *queue) weigh() {
 	parts := map[batholith.Purse]float64{}
 	shared := false
 	seen := map[*host]bool{}
-	for _, l := range q.lanes {
+	for _, l := range q.lanes() {
 		if seen[l.host] {
 			continue
 		}
@@ -343,7 +359,7 @@ func (q *queue) weigh() {
 // as one that uses all of it, since some requests are always between an answer and the next record. The caller holds queue.mu.
 func (q *queue) workers() float64 {
 	own, others := 0, 0
-	for _, l := range q.lanes {
+	for _, l := range q.lanes() {
 		n, size := l.limit.InFlight(), l.limit.Size()
 		if 4*n >= 3*size {
 			n = max(n, size)

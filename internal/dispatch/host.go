@@ -24,10 +24,12 @@ type host struct {
 	known   atomic.Bool   // a lane has begun to learn what the server publishes
 	learned chan struct{} // closed when it has; from then on watcher belongs to the goroutine of observe
 	watcher watcher
-	member  member // names are set before the host is used; the rest belongs to the goroutine of Dispatcher.shares
+	member  member // belongs to the goroutine of Dispatcher.shares
 
-	mu    sync.Mutex
-	lanes []*lane // the first one observes the server
+	mu     sync.Mutex
+	lanes  []*lane   // the first one observes the server
+	named  [2]string // of the table of loads: server and model, equal in all processes; empty: no other process reaches the server
+	before []*lane   // of removed backends that had this host; the next lane begins when they have ended
 }
 
 // host returns the host of a backend, and makes it at the first call. The caller holds d.mu.
@@ -38,10 +40,13 @@ func (d *Dispatcher) host(b Backend) *host {
 	}
 	h := d.hosts[key]
 	if h == nil {
+		h = d.heir(b)
+	}
+	if h == nil {
 		h = &host{limit: limit.New(b.MaxInFlight()), answers: d.o.Room.Account(answerFloor), turn: make(chan struct{}, 1), learned: make(chan struct{})}
 		d.enlist(h, b)
-		d.hosts[key] = h
 	}
+	d.hosts[key] = h
 	return h
 }
 
@@ -53,6 +58,7 @@ func (h *host) join(l *lane) {
 		other.wakeUp()
 	}
 	h.lanes = append(h.lanes, l)
+	l.after, h.before = h.before, nil
 }
 
 // shared reports whether several lanes reach the server.

@@ -132,13 +132,16 @@ func (d *Dispatcher) lanesFor(s Serving) (lanes []*lane, end func(), err error) 
 		return nil, nil, batholith.ErrShutdown
 	}
 	for _, b := range s.Backends {
-		l := d.lane(b, s.Model)
-		if !l.running {
-			l.running = true
-			d.wg.Go(func() { l.run(d.take) })
+		if d.dropped(b) {
+			continue // the settings have changed since the caller looked
 		}
+		l := d.lane(b, s.Model)
+		d.launch(l)
 		l.host.open()
 		lanes = append(lanes, l)
+	}
+	if len(lanes) == 0 {
+		return nil, nil, &batholith.NotReadyError{Why: "its model servers have just been replaced in the settings; repeat the call"}
 	}
 	d.wg.Add(1)
 	return lanes, d.wg.Done, nil
@@ -197,7 +200,7 @@ func (c *call) place(ctx context.Context) (*lane, error) {
 			case <-ctx.Done():
 				return nil, context.Cause(ctx)
 			case <-reach.C:
-				return nil, &batholith.NotReadyError{Why: c.lanes[0].halts(nil)}
+				return nil, &batholith.NotReadyError{Why: halts(c.lanes, nil)}
 			}
 		}
 		wait, cancel := context.WithDeadlineCause(ctx, c.until, batholith.ErrBusy)
@@ -205,6 +208,7 @@ func (c *call) place(ctx context.Context) (*lane, error) {
 		cancel()
 		switch {
 		case err == nil && l.usable():
+			l.working.Add(1)
 			return l, nil
 		case err == nil: // the lane was taken out of use during the wait
 			l.limit.Leave()
@@ -266,6 +270,7 @@ func order(a, b bool) int {
 // attempt calls do once, in a slot of the lane that was taken, and frees the slot.
 func (c *call) attempt(ctx context.Context, l *lane, do func(context.Context, *Turn) error) error {
 	t := &Turn{l: l, call: c, backend: l.backend, dialect: c.serving.Dialect(l.backend.Protocol())}
+	defer l.working.Add(-1)
 	defer l.limit.Leave()
 	defer t.release()
 	err := do(ctx, t)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -45,11 +46,17 @@ type lane struct {
 	lastSource atomic.Pointer[batholith.Source]    // of the latest answer; most answers share it
 	slotted    atomic.Bool                         // the server says how many slots it has, see queue.mixes
 
-	running bool // guarded by d.mu
+	running bool               // guarded by d.mu
+	stop    context.CancelFunc // ends run; guarded by d.mu, nil before run
+	after   []*lane            // of the same server, whose run must have ended before that of this one begins; set before run
+	ended   chan struct{}      // closed at the end of run
+	working atomic.Int64       // slots taken by this lane
 
 	mu        sync.Mutex
 	queues    []*queue
 	out       string        // why the backend cannot be used; "" if it can
+	gone      bool          // the backend is not in the settings any more
+	drained   bool          // an operator drains the server
 	unsure    bool          // out only until a probe has shown whether the server still answers
 	doubt     string        // error of a probe that was answered, such as a model that is not listed; "" if none
 	delay     time.Duration // until the next probe while the backend is out
@@ -86,7 +93,8 @@ func (d *Dispatcher) lane(b Backend, model string) *lane {
 	if l == nil {
 		h := d.host(b)
 		l = &lane{d: d, backend: b, model: cmp.Or(model, b.ModelName()), host: h, limit: h.limit, answers: h.answers,
-			hand: make(chan errand), wake: make(chan struct{}, 1), pausing: make(chan struct{}, 1), out: "its first check has not ended yet", delay: firstProbe, retries: credit{left: firstCredit}}
+			hand: make(chan errand), ended: make(chan struct{}), wake: make(chan struct{}, 1), pausing: make(chan struct{}, 1), out: "its first check has not ended yet", delay: firstProbe, retries: credit{left: firstCredit}}
+		l.drained = d.drains(b)
 		d.lanes[key] = l
 		h.join(l)
 	}
@@ -98,6 +106,30 @@ func (l *lane) serve(q *queue) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.queues = append(l.queues, q)
+}
+
+// unserve removes a queue from the lane. The caller holds d.mu.
+func (l *lane) unserve(q *queue) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.queues = slices.DeleteFunc(slices.Clone(l.queues), func(o *queue) bool { return o == q }) // others may read the old slice
+}
+
+// launch starts the lane's goroutine, if it does not run. The caller holds d.mu, and Run has begun.
+func (d *Dispatcher) launch(l *lane) {
+	if l.running {
+		return
+	}
+	l.running = true
+	ctx, stop := context.WithCancel(d.take)
+	l.stop = stop
+	d.wg.Go(func() {
+		defer close(l.ended)
+		for _, other := range l.after {
+			<-other.ended
+		}
+		l.run(ctx)
+	})
 }
 
 // served returns the lane's queues.
@@ -116,6 +148,10 @@ func (l *lane) run(ctx context.Context) {
 	beside.Go(func() { l.canaries(ctx) })
 	defer beside.Wait()
 	for ctx.Err() == nil {
+		if l.shut() {
+			l.await(ctx, time.Time{})
+			continue
+		}
 		if !l.usable() {
 			l.probe(ctx)
 			continue
@@ -127,17 +163,18 @@ func (l *lane) run(ctx context.Context) {
 			l.host.leave()
 			return
 		}
+		l.working.Add(1)
 		e, due := l.next(ctx)
 		switch {
 		case e == nil: // ctx has ended, the backend is out of use, or other lanes need the slot
-			l.limit.Release()
+			l.release()
 			l.host.leave()
 			if l.host.yields() {
 				l.await(ctx, due)
 			}
 		case e.alone(): // no other lane of the server gets a slot meanwhile
 			l.sendAlone(ctx, e)
-			l.limit.Release()
+			l.release()
 			l.host.leave()
 		default:
 			l.host.leave()
@@ -159,7 +196,7 @@ func (l *lane) sender(ctx context.Context, e errand) {
 	defer idle.Stop()
 	for {
 		e.send(l)
-		l.limit.Release()
+		l.release()
 		idle.Reset(idleSender)
 		select {
 		case e = <-l.hand:
@@ -186,6 +223,12 @@ func (l *lane) sendAlone(ctx context.Context, e errand) {
 	l.retries.spend(time.Since(began), l.limit.Size())
 }
 
+// release frees a slot of the lane.
+func (l *lane) release() {
+	l.limit.Release()
+	l.working.Add(-1)
+}
+
 // width is the number of requests that the backend may get at once, 0 while it is out of use.
 func (l *lane) width() int {
 	if !l.usable() {
@@ -198,14 +241,24 @@ func (l *lane) width() int {
 func (l *lane) usable() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.out == ""
+	return l.out == "" && !l.closed()
+}
+
+// closed reports whether the lane takes no requests whatever the server does. The caller holds l.mu.
+func (l *lane) closed() bool { return l.gone || l.drained }
+
+// shut is closed for a caller that does not hold l.mu.
+func (l *lane) shut() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.closed()
 }
 
 // takes reports whether the lane may send records of a class now.
 func (l *lane) takes(c *class) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.out == "" && (l.paused.Load() == 0 || !l.at(c).paused)
+	return l.out == "" && !l.closed() && (l.paused.Load() == 0 || !l.at(c).paused)
 }
 
 // wakeUp makes the lane look for an errand again. It does not block.
@@ -242,6 +295,8 @@ func (l *lane) halts(c *class) string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch {
+	case l.drained:
+		return fmt.Sprintf("model server %s is drained (an operator resumes it with: batholith backend resume %s)", l.backend, l.backend)
 	case l.out != "":
 		return fmt.Sprintf("model server %s cannot be used (%s%s)", l.backend, l.out, l.progress())
 	case c == nil || l.paused.Load() == 0 || !l.at(c).paused:

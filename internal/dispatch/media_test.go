@@ -99,9 +99,7 @@ func TestARecordIsSentWithTheObjectsThatItNames(t *testing.T) {
 				job := w.jobOf("j", 6, 3, func(int) string { return pictured("s3://memory/in/a.png") })
 				room := memory.NewBudget(256 << 20)
 				d := w.pictures(Options{Room: room}, seeing{s})
-				if err := d.Enqueue(job); err != nil {
-					t.Fatal(err)
-				}
+				d.Enqueue(job)
 				stop := w.start(d)
 				w.await(6, "j")
 				if n := w.errors("j"); n != 0 {
@@ -185,9 +183,7 @@ func TestAnObjectThatCannotBeSentEndsItsRecordOnly(t *testing.T) {
 					return pictured("s3://memory/in/a.png")
 				})
 				d := w.pictures(Options{}, seeing{s})
-				if err := d.Enqueue(job); err != nil {
-					t.Fatal(err)
-				}
+				d.Enqueue(job)
 				stop := w.start(d)
 				w.await(2, "j")
 				stop()
@@ -237,9 +233,7 @@ func TestAFaultOfTheBucketEndsNoRecordAndCountsNoAttempt(t *testing.T) {
 				waits.Add(1)
 			}
 		}}, seeing{s})
-		if err := d.Enqueue(job); err != nil {
-			t.Fatal(err)
-		}
+		d.Enqueue(job)
 		stop := w.start(d)
 		w.await(2, "j")
 		if time.Now().After(away) {
@@ -272,9 +266,7 @@ func TestARoleThatLosesAllItsRightsEndsNoRecord(t *testing.T) {
 			return true, nil
 		})
 		d := w.pictures(Options{}, seeing{answering(time.Second)})
-		if err := d.Enqueue(job); err != nil {
-			t.Fatal(err)
-		}
+		d.Enqueue(job)
 		stop := w.start(d)
 		w.await(2, "j")
 		stop()
@@ -304,9 +296,7 @@ func TestAllAttemptsAtARecordHaveTheSameObject(t *testing.T) {
 			return fmt.Sprintf(`{"n":%d}`, n)
 		})
 		d := w.pictures(Options{}, seeing{s})
-		if err := d.Enqueue(job); err != nil {
-			t.Fatal(err)
-		}
+		d.Enqueue(job)
 		stop := w.start(d)
 		w.await(40, "j")
 		stop()
@@ -326,9 +316,7 @@ func TestAHaltDoesNotWaitForObjects(t *testing.T) {
 		})
 		room := memory.NewBudget(256 << 20)
 		d := w.pictures(Options{Room: room}, seeing{answering(time.Second)})
-		if err := d.Enqueue(job); err != nil {
-			t.Fatal(err)
-		}
+		d.Enqueue(job)
 		stop := w.start(d)
 		time.Sleep(time.Second)
 		if err := d.Halt(t.Context(), "j", batholith.ErrStopped); err != nil {
@@ -354,9 +342,7 @@ func TestObjectsOfManyRecordsFitTheMemory(t *testing.T) {
 		s := &server{limit: 100, do: func(ctx context.Context, body string, _ int) ([]byte, error) { return wait(ctx, time.Minute) }}
 		job := w.jobOf("j", 200, 100, func(n int) string { return pictured(fmt.Sprintf("s3://memory/in/%d.png", n%100)) })
 		d := w.pictures(Options{Room: room}, &sightless{s, func() { most = max(most, room.Used()) }})
-		if err := d.Enqueue(job); err != nil {
-			t.Fatal(err)
-		}
+		d.Enqueue(job)
 		stop := w.start(d)
 		w.await(200, "j")
 		stop()

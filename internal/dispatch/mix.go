@@ -46,7 +46,7 @@ const (
 // many slots it has. llama.cpp says so. It keeps the latest prompt of each slot, so if two groups are sent at once, each finds half of the slots
 // with the other's beginning.
 func (q *queue) mixes() (mixes bool) {
-	for _, l := range q.lanes {
+	for _, l := range q.lanes() {
 		n := l.width()
 		if n == 0 {
 			continue

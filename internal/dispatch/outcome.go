@@ -78,7 +78,7 @@ func (f *feed) outcome(it *item, kind batholith.OutcomeKind, a batholith.Answer,
 		o.Line = jsonl.AppendError(make([]byte, 0, room+len(e.Message)), it.id, it.input, e)
 	} else {
 		o.Source = a.Source
-		if f.d.o.Sourced {
+		if f.d.tuned().Sourced {
 			o.Line = jsonl.AppendSourced(make([]byte, 0, room+128), it.id, it.input, a.Output, a.Source)
 		} else {
 			o.Line = jsonl.AppendOutput(make([]byte, 0, room), it.id, it.input, a.Output)

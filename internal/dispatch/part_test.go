@@ -26,9 +26,7 @@ func TestChunksOfALostWorkerAreClaimedAtOnce(t *testing.T) {
 				for _, c := range w.chunks["j"][:lost] {
 					c.State, c.Owner, c.Epoch = batholith.ChunkLeased, "lost", 1
 				}
-				if err := d.Enqueue(job); err != nil {
-					t.Fatal(err)
-				}
+				d.Enqueue(job)
 				stop := w.start(d)
 				defer stop()
 				time.Sleep(time.Until(end))
@@ -58,9 +56,7 @@ func TestAWorkerAmongOthersClaimsOnlyItsPart(t *testing.T) {
 		w, s := newWorld(t), answering(100*time.Millisecond)
 		s.limit = slots
 		d := w.dispatcher(Options{Workers: func(string) int { return workers }}, s)
-		if err := d.Enqueue(w.job("j", records, each)); err != nil {
-			t.Fatal(err)
-		}
+		d.Enqueue(w.job("j", records, each))
 		stop := w.start(d)
 		for range 140 {
 			time.Sleep(time.Second)

@@ -22,6 +22,7 @@ import (
 func (d *Dispatcher) Rest(ctx context.Context, job string) error {
 	d.mu.Lock()
 	f := d.feeds[job]
+	delete(d.parked, job)
 	if f != nil {
 		f.next = nil
 		f.resting.Store(true)

@@ -12,6 +12,9 @@ import (
 // nil and when a waiting record is due (zero: none waits).
 func (l *lane) next(ctx context.Context) (errand, time.Time) {
 	for {
+		if l.shut() { // since the lane began to wait for its slot
+			return nil, time.Time{}
+		}
 		it, due := l.seek(time.Now())
 		if it != nil {
 			return l.taken(it), time.Time{}
@@ -73,7 +76,7 @@ const othersTurn = 10
 // waits). Records that were never sent go before retries, except for retries that the lane's credit pays: so a record that fails again and
 // again takes little from the others.
 func (q *queue) pick(l *lane, now time.Time) (*item, time.Time) {
-	if rests(l, q.lanes) {
+	if rests(l, q.lanes()) {
 		return nil, time.Time{}
 	}
 	q.mu.Lock()
@@ -221,7 +224,7 @@ func (q *queue) takeFrom(p *picking, f *feed) *item {
 
 // wake makes all lanes of the queue look for a record again.
 func (q *queue) wake() {
-	for _, l := range q.lanes {
+	for _, l := range q.lanes() {
 		l.signal()
 	}
 }

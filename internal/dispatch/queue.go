@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/batholith/batholith"
@@ -26,11 +27,10 @@ const (
 type queue struct {
 	d      *Dispatcher
 	model  string
-	lanes  []*lane
-	set    batholith.Abilities // by the settings
+	route  route
+	view   atomic.Pointer[view] // replaced as a whole by a reload
 	chunks *memory.Account
 	media  *memory.Account // of objects that records name
-	spread *spread         // of records over the lanes; nil: no lane has a weight
 
 	mu       sync.Mutex
 	feeds    []*feed // in the order of Enqueue
@@ -48,17 +48,69 @@ type queue struct {
 	looked   time.Time // latest computation of the outlooks
 }
 
+// view is how a queue's model is served.
+type view struct {
+	lanes  []*lane
+	set    batholith.Abilities // by the settings
+	spread *spread             // of records over the lanes; nil: no lane has a weight
+}
+
 // newQueue makes the queue of a model and adds it to its lanes. The caller holds d.mu.
 func newQueue(d *Dispatcher, s Serving) *queue {
-	q := &queue{d: d, model: s.Model, set: s.Set, chunks: d.o.Room.Account(chunkFloor), media: d.o.Room.Account(mediaFloor)}
+	q := &queue{d: d, model: s.Model, route: s.route(), chunks: d.o.Room.Account(chunkFloor), media: d.o.Room.Account(mediaFloor)}
+	q.use(s)
+	return q
+}
+
+// use makes the backends of a serving those of the queue. Requests in flight on other lanes go on. The caller holds d.mu.
+func (q *queue) use(s Serving) {
+	to := &view{set: s.Set}
 	for _, b := range s.Backends {
-		if l := d.lane(b, s.Model); !slices.Contains(q.lanes, l) {
-			q.lanes = append(q.lanes, l)
+		if l := q.d.lane(b, s.Model); !slices.Contains(to.lanes, l) {
+			to.lanes = append(to.lanes, l)
+		}
+	}
+	before := q.lanes()
+	if slices.Equal(before, to.lanes) {
+		to.spread = q.spread()
+	} else {
+		to.spread = newSpread(to.lanes)
+	}
+	q.view.Store(to)
+	for _, l := range before {
+		if !slices.Contains(to.lanes, l) {
+			l.unserve(q)
+		}
+	}
+	for _, l := range to.lanes {
+		if !slices.Contains(before, l) {
 			l.serve(q)
 		}
 	}
-	q.spread = newSpread(q.lanes)
-	return q
+}
+
+// lanes returns the lanes of the model's backends. The slice is not changed any more.
+func (q *queue) lanes() []*lane {
+	if v := q.view.Load(); v != nil {
+		return v.lanes
+	}
+	return nil
+}
+
+// set returns what the settings say that the model can do.
+func (q *queue) set() (can batholith.Abilities) {
+	if v := q.view.Load(); v != nil {
+		can = v.set
+	}
+	return can
+}
+
+// spread returns the shares of the lanes; nil: no lane has a weight.
+func (q *queue) spread() *spread {
+	if v := q.view.Load(); v != nil {
+		return v.spread
+	}
+	return nil
 }
 
 // enqueue appends a feed. The caller holds d.mu.
@@ -182,7 +234,7 @@ func (q *queue) width() int {
 
 // slots is the number of requests that all lanes together may have in flight.
 func (q *queue) slots() (n int) {
-	for _, l := range q.lanes {
+	for _, l := range q.lanes() {
 		n += l.width()
 	}
 	return n
@@ -190,7 +242,7 @@ func (q *queue) slots() (n int) {
 
 // usable reports whether at least one lane is usable.
 func (q *queue) usable() bool {
-	return slices.ContainsFunc(q.lanes, func(l *lane) bool { return l.usable() })
+	return slices.ContainsFunc(q.lanes(), func(l *lane) bool { return l.usable() })
 }
 
 // remove takes f out of the queue and drops its records, except those in flight. A feed that never started is closed here.
@@ -216,7 +268,7 @@ func (q *queue) drop(f *feed) {
 
 // takes reports whether some lane may send records of a class now.
 func (q *queue) takes(c *class) bool {
-	return slices.ContainsFunc(q.lanes, func(l *lane) bool { return l.takes(c) })
+	return slices.ContainsFunc(q.lanes(), func(l *lane) bool { return l.takes(c) })
 }
 
 // tell updates the notes of the queue's jobs: why records wait, or that they no longer do.
@@ -258,19 +310,22 @@ func (f *feed) tells() {
 	}
 }
 
+// waitNote begins each note of this package.
+const waitNote = "Records wait: "
+
 // waitsFor is the note of a job whose records wait for a model server, "" if none waits. The caller holds queue.mu.
 func (f *feed) waitsFor() string {
 	q := f.queue
 	why := ""
 	if !q.usable() {
-		why = q.lanes[0].halts(nil)
+		why = q.halts(nil)
 	}
 	blocked := func(c *class) {
 		if why == "" && !q.takes(c) {
-			why = q.lanes[0].halts(c)
+			why = q.halts(c)
 		}
 	}
-	if why == "" && slices.ContainsFunc(q.lanes, func(l *lane) bool { return l.paused.Load() > 0 }) {
+	if why == "" && slices.ContainsFunc(q.lanes(), func(l *lane) bool { return l.paused.Load() > 0 }) {
 		for c, n := range f.ready.count {
 			if n > 0 {
 				blocked(c)
@@ -288,7 +343,10 @@ func (f *feed) waitsFor() string {
 	if why == "" {
 		return ""
 	}
-	return "Records wait: " + why + ". Batholith retries automatically. If this lasts, check the model server with: batholith doctor"
+	if q.drained() {
+		return waitNote + why + "." // only an operator ends it
+	}
+	return waitNote + why + ". Batholith retries automatically. If this lasts, check the model server with: batholith doctor"
 }
 
 func without(feeds []*feed, f *feed) []*feed {

@@ -76,16 +76,17 @@ func (d *Dispatcher) spreadOf(model string, lanes []*lane) *spread {
 // standsBack returns until when a lane leaves the next record to another one: the turn of that one is first, and it has room. Zero: it does not
 // stand back. The caller holds q.mu and is the goroutine of the lane's run.
 func (q *queue) standsBack(l *lane, now time.Time) (until time.Time) {
-	if q.spread == nil {
+	turns := q.spread()
+	if turns == nil {
 		return time.Time{}
 	}
-	q.spread.mu.Lock()
-	defer q.spread.mu.Unlock()
-	own := q.spread.start(l)
+	turns.mu.Lock()
+	defer turns.mu.Unlock()
+	own, lanes := turns.start(l), q.lanes()
 	first := func(m *lane) bool {
-		return m != l && q.spread.start(m) < own && m.usable() && !rests(m, q.lanes) && (m.idle.Load() || m.limit.Roomy())
+		return m != l && turns.start(m) < own && m.usable() && !rests(m, lanes) && (m.idle.Load() || m.limit.Roomy())
 	}
-	i := slices.IndexFunc(q.lanes, first)
+	i := slices.IndexFunc(lanes, first)
 	switch {
 	case i < 0:
 		l.back = time.Time{}
@@ -96,21 +97,22 @@ func (q *queue) standsBack(l *lane, now time.Time) (until time.Time) {
 		return time.Time{}
 	}
 	l.behind.Store(true)
-	q.lanes[i].wakeUp()
+	lanes[i].wakeUp()
 	return l.back.Add(shareWait)
 }
 
 // took counts a record that a lane has taken, and lets the lanes that stand back look again. The caller holds q.mu.
 func (q *queue) took(l *lane) {
-	if q.spread == nil {
+	turns := q.spread()
+	if turns == nil {
 		return
 	}
-	q.spread.mu.Lock()
-	q.spread.sent(l)
-	q.spread.mu.Unlock()
+	turns.mu.Lock()
+	turns.sent(l)
+	turns.mu.Unlock()
 	l.back = time.Time{}
 	l.behind.Store(false)
-	for _, m := range q.lanes {
+	for _, m := range q.lanes() {
 		if m.behind.Load() {
 			m.wakeUp()
 		}

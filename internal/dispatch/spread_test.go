@@ -107,16 +107,12 @@ func TestRecordsKeepTheWeightsOfServersWithRoom(t *testing.T) {
 				w := newWorld(t)
 				backends, asked := scales(c.weights, c.limits)
 				d := w.dispatcher(Options{}, backends...)
-				if err := d.Enqueue(w.job("first", 1, 1)); err != nil {
-					t.Fatal(err)
-				}
+				d.Enqueue(w.job("first", 1, 1))
 				stop := w.start(d)
 				w.await(1, "first")
 				synctest.Wait() // all servers are checked
 				before := asked()
-				if err := d.Enqueue(w.job("j", c.records, 100)); err != nil {
-					t.Fatal(err)
-				}
+				d.Enqueue(w.job("j", c.records, 100))
 				began := time.Now()
 				w.await(c.records, "j")
 				took := time.Since(began)
@@ -146,9 +142,7 @@ func TestAServerThatTakesNothingHoldsNobodyBack(t *testing.T) {
 		blind.limit, seeing.limit = 64, 2
 		image := `{"messages":[{"role":"user","content":[{"image":{"format":"png","source":{"bytes":"AAAA"}}}]}]}`
 		d := w.dispatcher(Options{}, &heavySaying{heavy{blind, 99}, batholith.Abilities{Images: batholith.Unable}}, &heavy{seeing, 1})
-		if err := d.Enqueue(w.jobOf("j", 40, 40, func(n int) string { return image + fmt.Sprintf("%*s", n, "") })); err != nil {
-			t.Fatal(err)
-		}
+		d.Enqueue(w.jobOf("j", 40, 40, func(n int) string { return image + fmt.Sprintf("%*s", n, "") }))
 		began := time.Now() // the server that sees is checked at once
 		stop := w.start(d)
 		w.await(40, "j")

@@ -21,13 +21,13 @@ func rests(l *lane, lanes []*lane) bool {
 func (l *lane) away() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.out != "" && !l.outSince.IsZero()
+	return l.closed() || l.out != "" && !l.outSince.IsZero()
 }
 
 // wakeStandbys makes the standbys of the lane's models look for a record, because the lane was taken out of use.
 func (l *lane) wakeStandbys() {
 	for _, q := range l.served() {
-		for _, m := range q.lanes {
+		for _, m := range q.lanes() {
 			if m != l && m.standby() {
 				m.signal()
 			}

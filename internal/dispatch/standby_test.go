@@ -36,9 +36,7 @@ func TestAStandbyWorksOnlyWhileNoOtherServerCan(t *testing.T) {
 		second := answering(time.Second)
 		second.limit = 2
 		d := w.dispatcher(Options{}, first, &stand{second})
-		if err := d.Enqueue(w.job("j", 1600, 100)); err != nil {
-			t.Fatal(err)
-		}
+		d.Enqueue(w.job("j", 1600, 100))
 		stop := w.start(d)
 		w.await(1600, "j")
 		stop()

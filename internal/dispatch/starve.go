@@ -21,7 +21,7 @@ func (q *queue) provider(wide int) *feed {
 // starves reports whether some lane can answer less than wide of the ready records. They are counted once every slots records, and when records
 // come. The caller holds mu.
 func (q *queue) starves(wide int) bool {
-	if !differ(q.lanes, q.set) {
+	if !differ(q.lanes(), q.set()) {
 		return false
 	}
 	if q.served >= q.recount {
@@ -37,8 +37,8 @@ func (q *queue) starves(wide int) bool {
 // fewest is the number of ready records, up to most, that the lane can answer which can answer fewest of them. The caller holds mu.
 func (q *queue) fewest(most int) int {
 	least := most
-	for _, l := range q.lanes {
-		if l.usable() && !rests(l, q.lanes) {
+	for _, l := range q.lanes() {
+		if l.usable() && !rests(l, q.lanes()) {
 			least = min(least, q.suiting(l, least))
 		}
 	}

@@ -73,7 +73,7 @@ func (f *feed) stock() int {
 // count.
 func (f *feed) sendable() int {
 	paused := false
-	for _, l := range f.queue.lanes {
+	for _, l := range f.queue.lanes() {
 		paused = paused || l.paused.Load() > 0
 	}
 	if !paused || !f.queue.usable() {
@@ -110,7 +110,7 @@ func (f *feed) takeReady(l *lane, choose func() int) *item {
 		return nil
 	}
 	at, n := choose(), len(f.ready.items)
-	if differ(f.queue.lanes, f.queue.set) {
+	if differ(f.queue.lanes(), f.queue.set()) {
 		if at = f.suited(l, at); at < 0 {
 			return nil
 		}
@@ -201,16 +201,16 @@ const otherLane = 5 * time.Minute
 // flight.
 func (f *feed) elsewhere(it *item, p *picking) bool {
 	l := p.l
-	if it.failedOn != l && !l.takes(it.class) || len(f.queue.lanes) > 1 && !f.queue.suits(l, it) || it.crashes > 0 && l.crowded() {
+	if it.failedOn != l && !l.takes(it.class) || len(f.queue.lanes()) > 1 && !f.queue.suits(l, it) || it.crashes > 0 && l.crowded() {
 		it.due = p.now.Add(lookAgain)
 		return true
 	}
-	if it.failedOn != l || len(f.queue.lanes) < 2 || p.now.Sub(it.due) > otherLane {
+	if it.failedOn != l || len(f.queue.lanes()) < 2 || p.now.Sub(it.due) > otherLane {
 		return false
 	}
 	p.wait(it.due.Add(otherLane + time.Millisecond))
-	return slices.ContainsFunc(f.queue.lanes, func(m *lane) bool {
-		return m != l && m.takes(it.class) && !rests(m, f.queue.lanes) && f.queue.suits(m, it)
+	return slices.ContainsFunc(f.queue.lanes(), func(m *lane) bool {
+		return m != l && m.takes(it.class) && !rests(m, f.queue.lanes()) && f.queue.suits(m, it)
 	})
 }
 

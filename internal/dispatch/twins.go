@@ -79,7 +79,7 @@ func cost(a batholith.Answer) int { return len(a.Output) + 128 }
 // sort divides the records of a chunk into those to send and those whose answer is known. It leaves out those that joined a twin. The
 // caller holds queue.mu.
 func (f *feed) sort(items []*item) (ask, known []*item) {
-	if !f.d.o.Reuse {
+	if !f.d.tuned().Reuse {
 		return items, nil
 	}
 	for _, it := range items {
@@ -99,7 +99,7 @@ func (f *feed) sort(items []*item) (ask, known []*item) {
 
 // share answers the twins of an answered record. If the record failed, the first of its twins is sent instead.
 func (f *feed) share(it *item, a batholith.Answer, failed bool) {
-	if !f.d.o.Reuse || !it.prompt.Fixed {
+	if !f.d.tuned().Reuse || !it.prompt.Fixed {
 		return
 	}
 	q := f.queue

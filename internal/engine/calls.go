@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/blob"
@@ -21,8 +22,18 @@ import (
 // interactive gives interactive calls to the dispatcher. It implements runtime.Lanes.
 type interactive struct {
 	e     *Engine
-	known sync.Map // of dispatch.Serving, by served; models never change
+	known atomic.Pointer[sync.Map] // of dispatch.Serving, by served; a reload replaces it
 }
+
+// newInteractive returns what gives calls to the dispatcher of e.
+func newInteractive(e *Engine) *interactive {
+	c := &interactive{e: e}
+	c.forget()
+	return c
+}
+
+// forget drops what is known of the models, after they have changed.
+func (c *interactive) forget() { c.known.Store(&sync.Map{}) }
 
 // served is what is known in interactive.
 type served struct {
@@ -42,7 +53,7 @@ func (e *Engine) joinCalls() {
 	}
 	e.dispatch = dispatch.New(dispatch.Options{Worker: e.id, Store: jobless{o.Store}, Sink: noOutcomes{}, Memory: o.Store, Loads: o.Store, Log: o.Log, Canary: dialect.Canary,
 		Drain: o.Drain, Room: room, Listener: o.Listener})
-	e.calls = &interactive{e: e}
+	e.calls = newInteractive(e)
 }
 
 // jobless is the store of a process that runs no jobs.
@@ -113,12 +124,13 @@ func started(b dispatch.Backend) bool {
 
 // serving finds the backends of a model for calls of a type. A model that cannot take the type is the error of the call.
 func (c *interactive) serving(model string, t batholith.InvocationType) (dispatch.Serving, error) {
+	found := c.known.Load() // before the models are read: what is stored in it after a reload is not used any more
 	s, ok := c.e.o.Models.Serving(model)
 	if !ok {
 		return dispatch.Serving{}, fmt.Errorf("the model %s is not served here", model)
 	}
 	key := served{s.Model.ID, t}
-	if known, ok := c.known.Load(key); ok {
+	if known, ok := found.Load(key); ok {
 		return known.(dispatch.Serving), nil
 	}
 	able, dialects, err := s.ForCalls(t)
@@ -138,6 +150,6 @@ func (c *interactive) serving(model string, t batholith.InvocationType) (dispatc
 	if len(serving.Backends) < len(s.Backends) {
 		serving.Type = t
 	}
-	c.known.Store(key, serving)
+	found.Store(key, serving)
 	return serving, nil
 }

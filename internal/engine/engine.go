@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -91,6 +92,8 @@ type Options struct {
 	DataKeys                results.Keys // encrypt the journal and kept results, or only open those that are encrypted; nil: neither
 	Discreet                bool         // no text about a job quotes a record, because the journal is encrypted and these texts are not
 	Place                   func(context.Context, batholith.Job) (blob.Place, error)
+	// Access changes when a reload has changed the rights of a job's role, so that the buckets of the job must be opened anew. nil: it never does.
+	Access func(batholith.Job) string
 	// Media returns an object that the body of an interactive call names, with the rights of the call's sender; or why the sender may not name
 	// it (Code 400), or may not read it (403). owner is the account that must own the bucket; "": the sender's. nil: calls may name no objects.
 	Media    func(ctx context.Context, who bedrock.Caller, uri, owner string) (b blob.Readable, key string, refused *batholith.RecordError)
@@ -132,6 +135,8 @@ type Engine struct {
 	clock    *Clock // of the database; that of this process if no other uses the database
 	peers    peers
 	notes    *notes // nil: no other worker uses the database
+	live     atomic.Pointer[live]
+	reached  chan struct{} // 1-buffered, never closed; gets a value when what the process reaches has changed
 
 	room *memory.Budget // nil: none
 
@@ -147,8 +152,9 @@ func New(o Options) (*Engine, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	e := &Engine{o: o, clock: cmp.Or(o.Clock, &Clock{})}
+	e := &Engine{o: o, clock: cmp.Or(o.Clock, &Clock{}), reached: make(chan struct{}, 1)}
 	e.o.Listener = e.named(o.Listener)
+	e.live.Store(&live{limits: o.Limits, strict: o.StrictBodies, earlier: o.Earlier, subnets: o.Subnets, groups: o.SecurityGroups})
 	switch {
 	case !o.API && !o.Worker:
 		return nil, errors.New("a process without API and without worker does nothing")
@@ -204,10 +210,10 @@ func (e *Engine) joinWorker() (err error) {
 		Canary:   dialect.Canary,
 		Attempts: o.Attempts, Reuse: o.Reuse, Earlier: o.Earlier, Scratch: o.Dir, Sourced: o.Sourced, Discreet: o.Discreet,
 		Drain: o.Drain, Room: room, Listener: o.Listener, Lease: lease, Leases: o.Store.Leases, Workers: workers})
-	e.calls = &interactive{e: e}
+	e.calls = newInteractive(e)
 	publisher := results.NewPublisher(results.PublisherOptions{Store: o.Store, Costs: e.costs, Open: e.open, Log: o.Log, PartBytes: o.PartBytes, Room: room, Worker: e.id, Shelf: shelf, Listener: o.Listener})
 	e.life = lifecycle.New(lifecycle.Options{Store: o.Store, Dispatch: e.dispatch, Publisher: publisher, Shelf: e.writer, Place: o.Place,
-		Limits: o.Limits, Turn: e.writer.Turn, Retention: o.Retention, Bodies: e.refused, Earlier: o.Earlier, Serving: e.servings, Scratch: o.Dir, StrictBodies: o.StrictBodies, Discreet: o.Discreet, Worker: e.id, Log: o.Log, FirstPartial: o.FirstPartial, PartialEvery: o.PartialEvery, Patience: o.Patience,
+		LimitsNow: e.Limits, Turn: e.writer.Turn, Retention: o.Retention, Bodies: e.refused, EarlierNow: e.earlier, Serving: e.servings, Scratch: o.Dir, Strict: e.strict, Discreet: o.Discreet, Worker: e.id, Log: o.Log, FirstPartial: o.FirstPartial, PartialEvery: o.PartialEvery, Patience: o.Patience,
 		Listener: o.Listener, Shared: o.Shared, Reaches: e.reaches(), Now: e.clock.Now})
 	return nil
 }
@@ -248,7 +254,7 @@ func (e *Engine) known(ctx context.Context, job string) (batholith.Job, error) {
 func (e *Engine) serving(j batholith.Job) (dispatch.Serving, error) {
 	s, ok := e.o.Models.Serving(j.ModelID)
 	if !ok {
-		return dispatch.Serving{}, fmt.Errorf("the model %s is not served here any more", j.ModelID)
+		return dispatch.Serving{}, fmt.Errorf("the model %s is not in the settings any more", j.ModelID)
 	}
 	able, dialects, err := s.For(j.Type)
 	if err != nil {
@@ -258,6 +264,9 @@ func (e *Engine) serving(j batholith.Job) (dispatch.Serving, error) {
 		Recipe: func(b dispatch.Backend) string { return s.Recipe(j.Type, b) }}
 	if len(able) < len(s.Backends) {
 		serving.Type = j.Type
+	}
+	if e.o.Access != nil {
+		serving.Access = e.o.Access(j)
 	}
 	serving.Backends, serving.Network, err = e.o.Networks.backends(j, able)
 	return serving, err
@@ -289,7 +298,7 @@ func (e *Engine) refused(j batholith.Job) func(input []byte) string {
 // one, the workers are notified, or see the stop at their next look at the database.
 func (e *Engine) joinAPI() {
 	o := control.Options{Store: e.o.Store, Models: e.o.Models, Stopper: lifecycle.Stopper{Store: e.o.Store, Listener: e.o.Listener}, Roles: e.o.Roles,
-		Limits: e.o.Limits, Profile: e.o.Profile, Region: e.o.Region, Keys: e.o.Keys, Authorizer: e.o.Authorizer, Notice: e.o.Notice, Forecaster: e, Clock: e.clock.Now}
+		LimitsNow: e.Limits, Profile: e.o.Profile, Region: e.o.Region, Keys: e.o.Keys, Authorizer: e.o.Authorizer, Notice: e.o.Notice, Forecaster: e, Clock: e.clock.Now}
 	if e.o.Networks.Networks != nil {
 		o.Network = e.o.Networks
 	}

@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/catalog"
 	"github.com/batholith/batholith/internal/dialect"
+	"github.com/batholith/batholith/internal/dispatch"
 	"github.com/batholith/batholith/internal/managed"
 	"github.com/batholith/batholith/internal/runtime"
 	"github.com/batholith/batholith/internal/simlm"
@@ -37,32 +39,114 @@ type Served struct {
 	Backends []upstream.Options
 }
 
-// Models are the models of a process: the catalogue, and the engine of the embedded model.
+// Models are the models of a process: the catalogue, and the engine of the embedded model. They can be replaced while they are used.
 type Models struct {
-	*catalog.Catalog
+	now     atomic.Pointer[modelSet]
 	tiny    *tinylm.Engine   // nil: the embedded model is not served
+	own     []catalog.Entry  // the embedded models
 	managed *managed.Servers // nil: none
-	served  []Served
+}
+
+// modelSet is a set of models. It is replaced as a whole, so that nobody sees half of a change.
+type modelSet struct {
+	*catalog.Catalog
+	models []Served
+	names  map[string]bool // Server of each backend
 }
 
 // OpenModels checks the models, and loads the embedded one if it is served. It sends nothing to a server.
 func OpenModels(o ModelOptions) (m *Models, err error) {
-	m = &Models{managed: o.Managed, served: o.Served}
+	m = &Models{managed: o.Managed}
+	if o.Embedded {
+		if m.own, err = m.embedded(o); err != nil {
+			return nil, err
+		}
+	}
+	to, err := m.set(o)
+	if err != nil {
+		return nil, err
+	}
+	m.now.Store(to)
+	return m, nil
+}
+
+// set makes a set of models. A backend whose options are those of one in use is the same backend, with its connections and with what it knows
+// of its server.
+func (m *Models) set(o ModelOptions) (*modelSet, error) {
+	known := map[string]catalog.Backend{}
+	if now := m.now.Load(); now != nil {
+		for _, b := range now.Backends() {
+			if u, ok := b.(*upstream.Backend); ok {
+				known[u.Server()] = b
+			}
+		}
+	}
 	entries, err := o.entries()
 	if err != nil {
 		return nil, err
 	}
-	if o.Embedded {
-		own, err := m.embedded(o)
-		if err != nil {
-			return nil, err
+	entries = append(entries, o.free(m.own)...)
+	to := &modelSet{models: o.Served, names: map[string]bool{}}
+	for _, e := range entries {
+		for i, b := range e.Backends {
+			u, ok := b.(*upstream.Backend)
+			if !ok {
+				continue
+			}
+			to.names[u.Server()] = true
+			if same := known[u.Server()]; same != nil {
+				e.Backends[i] = same
+			}
 		}
-		entries = append(entries, own...)
 	}
-	if m.Catalog, err = catalog.New(entries, o.catalog()); err != nil {
+	to.Catalog, err = catalog.New(entries, o.catalog())
+	return to, err
+}
+
+// Plan checks other models and returns what makes them take the place of the present ones. The embedded models stay as they are. replace
+// returns what stops the model servers that no backend has any more; it is called when nothing is in flight there.
+func (m *Models) Plan(o ModelOptions) (replace func() (stop func()), err error) {
+	to, err := m.set(o)
+	if err != nil {
 		return nil, err
 	}
-	return m, nil
+	return func() func() {
+		before := m.now.Swap(to)
+		return func() {
+			if m.managed != nil {
+				m.managed.Keep(func(s *managed.Server) bool { return !before.starts(s) || m.now.Load().starts(s) })
+			}
+		}
+	}, nil
+}
+
+// starts reports whether a backend of the set has a server that this process starts.
+func (s *modelSet) starts(server *managed.Server) bool {
+	return slices.ContainsFunc(s.models, func(m Served) bool {
+		return slices.ContainsFunc(m.Backends, func(b upstream.Options) bool { return b.Process == upstream.Process(server) })
+	})
+}
+
+// Has reports whether a backend is one of the present ones.
+func (m *Models) Has(b dispatch.Backend) bool {
+	u, ok := b.(*upstream.Backend)
+	return !ok || m.now.Load().names[u.Server()]
+}
+
+// Models implements control.Models, runtime.Models and others, as [catalog.Catalog] does.
+func (m *Models) Models() []batholith.Model { return m.now.Load().Models() }
+
+// Lookup finds a model: see [catalog.Catalog].
+func (m *Models) Lookup(idOrARN string) (batholith.Model, bool) { return m.now.Load().Lookup(idOrARN) }
+
+// Serving finds a model and its backends: see [catalog.Catalog].
+func (m *Models) Serving(idOrARN string) (catalog.Serving, bool) {
+	return m.now.Load().Serving(idOrARN)
+}
+
+// Takes reports why a model cannot take bodies of a type: see [catalog.Catalog].
+func (m *Models) Takes(idOrARN string, t batholith.InvocationType) error {
+	return m.now.Load().Takes(idOrARN, t)
 }
 
 // Catalogue returns the catalogue without loading the embedded model. It can translate records, and cannot send them.
@@ -100,7 +184,7 @@ func (o ModelOptions) entries() (entries []catalog.Entry, err error) {
 
 // free are the embedded models whose names no served model has.
 func (o ModelOptions) free(embedded []catalog.Entry) []catalog.Entry {
-	return slices.DeleteFunc(embedded, func(e catalog.Entry) bool {
+	return slices.DeleteFunc(slices.Clone(embedded), func(e catalog.Entry) bool {
 		return slices.ContainsFunc(o.Served, func(s Served) bool { return s.ID == e.Model.ID || slices.Contains(s.Aliases, e.Model.ID) })
 	})
 }
@@ -129,7 +213,7 @@ func (m *Models) embedded(o ModelOptions) ([]catalog.Entry, error) {
 	if err != nil {
 		return nil, err
 	}
-	return o.free(catalog.Embedded(tiny, simulated)), nil
+	return catalog.Embedded(tiny, simulated), nil
 }
 
 // Only makes Run start only the servers of one model, named by its id or an alias.
@@ -139,10 +223,18 @@ func (m *Models) Only(name string) {
 		return
 	}
 	m.managed.Keep(func(s *managed.Server) bool {
-		return slices.ContainsFunc(m.served, func(served Served) bool {
+		return slices.ContainsFunc(m.now.Load().models, func(served Served) bool {
 			return served.ID == model.ID && slices.ContainsFunc(served.Backends, func(b upstream.Options) bool { return b.Process == upstream.Process(s) })
 		})
 	})
+}
+
+// start starts the servers that were added since Run began.
+func (m *Models) start() error {
+	if m.managed == nil {
+		return nil
+	}
+	return m.managed.Start()
 }
 
 // Notes returns a line for each server that this process runs and that is not ready.

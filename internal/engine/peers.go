@@ -108,7 +108,8 @@ func (e *Engine) reach() batholith.Process {
 	for _, m := range e.o.Models.Models() {
 		p.Models = append(p.Models, m.ID)
 	}
-	p.Subnets, p.SecurityGroups = e.o.Subnets, e.o.SecurityGroups
+	now := e.live.Load()
+	p.Subnets, p.SecurityGroups = now.subnets, now.groups
 	return p
 }
 
@@ -117,22 +118,24 @@ func (e *Engine) reaches() func(batholith.Job) bool {
 	if !e.o.Shared {
 		return nil
 	}
-	own := e.reach()
-	return func(j batholith.Job) bool { return own.Reaches(j) && e.o.Models.Takes(j.ModelID, j.Type) == nil }
+	return func(j batholith.Job) bool { return e.reach().Reaches(j) && e.o.Models.Takes(j.ModelID, j.Type) == nil }
 }
 
-// announce stores what this process reaches, until ctx ends.
+// announce stores what this process reaches, once a minute and after a reload, until ctx ends.
 func (e *Engine) announce(ctx context.Context) {
-	own := e.reach()
 	for ctx.Err() == nil {
 		again := reachEvery
-		if err := e.o.Store.PutReach(ctx, own); err != nil {
+		if err := e.o.Store.PutReach(ctx, e.reach()); err != nil {
 			again = reachAgain
 			if ctx.Err() == nil && !errors.Is(err, batholith.ErrNotFound) { // not found: before the first heartbeat
 				e.o.Log.Debug("store what this process reaches", "err", err)
 			}
 		}
-		pause(ctx, again)
+		select {
+		case <-time.After(again):
+		case <-e.reached:
+		case <-ctx.Done():
+		}
 	}
 }
 

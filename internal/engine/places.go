@@ -2,8 +2,11 @@ package engine
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
+	"maps"
 	"strings"
+	"sync/atomic"
 
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/blob"
@@ -22,10 +25,8 @@ type Role struct {
 
 // Places opens the buckets of jobs with the rights of their roles. It is safe for concurrent use.
 type Places struct {
-	entries  []string          // ARNs of roles; some may hold wildcards
-	roles    map[string]access // by entry
-	sessions sessions          // of roles that are assumed
-	routes   routes            // of jobs with a vpcConfig
+	rights atomic.Pointer[rights]
+	routes routes // of jobs with a vpcConfig
 
 	// Near makes a bucket that is reached within this process of one that is reached over HTTP by the access key; nil: there is no such way.
 	// It is set before the first job is opened. With it, the S3 is inside the process, and no network is asked about it.
@@ -35,11 +36,16 @@ type Places struct {
 	// job is opened.
 	Watch func(b blob.Bucket) blob.Bucket
 
-	// Media are folders from which bodies may name objects, beside the folder of the job's input. They are set before the first job is opened.
-	Media []object.Folder
-
 	// Networks are what the vpcConfig of a job may name. They are set before the first job is opened.
 	Networks Networks
+}
+
+// rights are what the settings say of roles. They are replaced as a whole.
+type rights struct {
+	entries  []string          // ARNs of roles; some may hold wildcards
+	roles    map[string]access // by entry
+	sessions *sessions         // of roles that are assumed
+	media    []object.Folder   // from which bodies may name objects, beside the folder of the job's input
 }
 
 // access is how the S3 is reached with a role's keys.
@@ -49,10 +55,12 @@ type access struct {
 	standing *object.Standing
 	base     object.Config // with which the role is assumed
 	assume   *object.Role
+	said     string // equal for equal rights; holds no secret
 }
 
-// NewPlaces makes a client for every role. base is how the process itself reaches the S3; the role own has the same rights.
-func NewPlaces(base object.Config, own string, roles []Role) (*Places, error) {
+// NewPlaces makes a client for every role. base is how the process itself reaches the S3; the role own has the same rights. media are folders
+// from which bodies may name objects, beside the folder of the job's input.
+func NewPlaces(base object.Config, own string, roles []Role, media ...object.Folder) (*Places, error) {
 	var err error
 	if base.HTTPClient, err = base.Client(); err != nil {
 		return nil, err
@@ -60,7 +68,7 @@ func NewPlaces(base object.Config, own string, roles []Role) (*Places, error) {
 	if base, err = base.WithKeys(); err != nil {
 		return nil, err
 	}
-	p := &Places{roles: map[string]access{}}
+	to := &rights{roles: map[string]access{}, sessions: &sessions{}, media: media}
 	for _, r := range append([]Role{{ARN: own}}, roles...) {
 		as := access{key: base.AccessKeyID, base: base, assume: r.Assume, standing: &object.Standing{}}
 		if r.AccessKeyID != "" {
@@ -73,16 +81,46 @@ func NewPlaces(base object.Config, own string, roles []Role) (*Places, error) {
 				return nil, fmt.Errorf("role %s: %w", r.ARN, err)
 			}
 		}
-		p.entries = append(p.entries, r.ARN)
-		p.roles[r.ARN] = as
+		secret := sha256.Sum256(fmt.Appendf(nil, "%q %q %+v", as.key, r.SecretAccessKey, r.Assume))
+		as.said = fmt.Sprintf("%x %v", secret, media)
+		to.entries = append(to.entries, r.ARN)
+		to.roles[r.ARN] = as
 	}
+	p := &Places{}
+	p.rights.Store(to)
 	return p, nil
 }
 
+// Replace takes the roles and media of other from now on. Buckets that were opened before keep theirs; see Access. A role whose rights are the
+// same keeps what is known of it.
+func (p *Places) Replace(other *Places) {
+	now, to := p.rights.Load(), *other.rights.Load()
+	to.roles = maps.Clone(to.roles)
+	for entry, as := range to.roles {
+		if was, ok := now.roles[entry]; ok && was.said == as.said {
+			to.roles[entry] = was
+		}
+	}
+	p.rights.Store(&to)
+}
+
+// Access is equal for a job as long as its role has the same rights. It is Options.Access.
+func (p *Places) Access(j batholith.Job) string {
+	as, ok := p.access(j.RoleARN)
+	if !ok {
+		return ""
+	}
+	return as.said
+}
+
+// Media are the folders from which bodies may name objects.
+func (p *Places) Media() []object.Folder { return p.rights.Load().media }
+
 // access is how a role reaches the S3; ok is false for a role that is not known.
 func (p *Places) access(arn string) (as access, ok bool) {
-	entry, _ := batholith.RoleOf(p.entries, arn)
-	as, ok = p.roles[entry]
+	now := p.rights.Load()
+	entry, _ := batholith.RoleOf(now.entries, arn)
+	as, ok = now.roles[entry]
 	return as, ok
 }
 
@@ -133,11 +171,11 @@ func (p *Places) Open(_ context.Context, j batholith.Job) (blob.Place, error) {
 		}
 	}
 	if as.assume != nil {
-		if as.client, err = p.sessions.of(j, as.session); err != nil {
+		if as.client, err = p.rights.Load().sessions.of(j, as.session); err != nil {
 			return blob.Place{}, fmt.Errorf("role %s: %w", j.RoleARN, err)
 		}
 	}
-	folders := append([]object.Folder{object.FolderOf(in, inKey)}, p.Media...)
+	folders := append([]object.Folder{object.FolderOf(in, inKey)}, p.Media()...)
 	return blob.Place{
 		Media: func(uri, owner string) (blob.Bucket, string, string) {
 			bucket, key, why := object.Media(uri, folders)

@@ -74,7 +74,7 @@ func TestSessionsAreBounded(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if n := len(places.sessions.jobs); n != mostSessions {
+	if n := len(places.rights.Load().sessions.jobs); n != mostSessions {
 		t.Errorf("%d sessions are remembered", n)
 	}
 }

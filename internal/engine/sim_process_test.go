@@ -18,7 +18,6 @@ import (
 
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/blob"
-	"github.com/batholith/batholith/internal/catalog"
 	"github.com/batholith/batholith/internal/simlm"
 	"github.com/batholith/batholith/internal/upstream"
 )
@@ -157,23 +156,23 @@ func (p *simProcess) open(dir string) {
 // served are the models as a process reaches them; a process that sends nothing is nil.
 func (s *simulation) served(p *simProcess) *Models {
 	s.t.Helper()
-	var entries []catalog.Entry
+	m, err := OpenModels(s.modelOptions(p))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return m
+}
+
+// modelOptions are the models of the simulation as a process reaches them.
+func (s *simulation) modelOptions(p *simProcess) (all ModelOptions) {
 	for name, model := range s.models {
 		o := upstream.Options{URL: "http://" + name + "/v1", Model: simlm.Model, MaxInFlight: max(s.inFlight, 0), Timeout: s.timeout}
 		if p != nil {
 			o.Transport = modelOf{p, upstream.InProcess(p.serve(model))}
 		}
-		backend, err := upstream.New(o)
-		if err != nil {
-			s.t.Fatal(err)
-		}
-		entries = append(entries, catalog.Entry{Model: batholith.Model{ID: name, Family: "openai"}, Backends: []catalog.Backend{backend}})
+		all.Served = append(all.Served, Served{Model: batholith.Model{ID: name, Family: "openai"}, Backends: []upstream.Options{o}})
 	}
-	c, err := catalog.New(entries, catalog.Options{})
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	return &Models{Catalog: c}
+	return all
 }
 
 // simLog shows what the engines log when BATHOLITH_SIM_LOG is set.

@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
 )
 
 // Key is a key as the settings name it.
@@ -54,6 +55,11 @@ func fault(kind error, remedy, reason string, args ...any) error {
 // with, its file is read again if it changed.
 type Ring struct {
 	place
+	set atomic.Pointer[keySet]
+}
+
+// keySet is what a ring holds now. It is replaced as a whole.
+type keySet struct {
 	keys  []*held
 	ids   map[string]*held
 	names map[string]map[string]*held // by account, then by id and alias/NAME
@@ -73,7 +79,7 @@ type Ref struct{ ID, ARN, Account string }
 // Open reads the key files and returns the ring. Keys without an account belong to account. It fails with a
 // *Fault if a file cannot be used or two keys have the same name.
 func Open(region, account string, keys []Key) (*Ring, error) {
-	r := &Ring{place: place{region, account}, ids: map[string]*held{}, names: map[string]map[string]*held{}}
+	r, to := &Ring{place: place{region, account}}, &keySet{ids: map[string]*held{}, names: map[string]map[string]*held{}}
 	for _, k := range keys {
 		h := &held{Key: k}
 		h.Account = cmp.Or(h.Account, account)
@@ -81,15 +87,15 @@ func Open(region, account string, keys []Key) (*Ring, error) {
 			return nil, err
 		}
 		h.ID = h.file.ID
-		r.keys = append(r.keys, h)
-		if other := r.ids[h.ID]; other != nil {
+		to.keys = append(to.keys, h)
+		if other := to.ids[h.ID]; other != nil {
 			return nil, twice(h.ID, other, h)
 		}
-		r.ids[h.ID] = h
-		ours := r.names[h.Account]
+		to.ids[h.ID] = h
+		ours := to.names[h.Account]
 		if ours == nil {
 			ours = map[string]*held{}
-			r.names[h.Account] = ours
+			to.names[h.Account] = ours
 		}
 		names := []string{h.ID}
 		for _, a := range k.Aliases {
@@ -106,8 +112,12 @@ func Open(region, account string, keys []Key) (*Ring, error) {
 			ours[name] = h
 		}
 	}
+	r.set.Store(to)
 	return r, nil
 }
+
+// Replace takes the keys of other from now on. What is being encrypted or decrypted goes on with the key that it has.
+func (r *Ring) Replace(other *Ring) { r.set.Store(other.set.Load()) }
 
 // twice is the fault of two keys with one name.
 func twice(name string, one, other *held) error {
@@ -189,7 +199,7 @@ func (r *Ring) FindFor(account, name string) (Ref, error) {
 
 // ByID returns the key with an id, also if it is disabled. ok is false if the settings do not have it any more.
 func (r *Ring) ByID(id string) (ref Ref, ok bool) {
-	h := r.ids[id]
+	h := r.set.Load().ids[id]
 	if h == nil {
 		return Ref{}, false
 	}
@@ -204,7 +214,7 @@ func (r *Ring) find(name string) (*held, error) {
 	account := r.account
 	if of, is := accountOf(name); is {
 		account = of
-	} else if h := r.ids[name]; h != nil {
+	} else if h := r.set.Load().ids[name]; h != nil {
 		account = h.Account
 	}
 	return r.findFor(account, name)
@@ -216,10 +226,10 @@ func (r *Ring) findFor(account, name string) (*held, error) {
 	if name == "" {
 		h = r.usual(account)
 	} else if resource, ok := r.resource(account, name); ok {
-		h = r.names[account][resource]
+		h = r.set.Load().names[account][resource]
 	}
 	switch {
-	case len(r.keys) == 0 && name != "":
+	case len(r.set.Load().keys) == 0 && name != "":
 		return nil, fault(ErrNotFound, "make one with: batholith kms create FILE", "there is no encryption key %q, since the settings have none (kms.keys)", name)
 	case h == nil && name == "":
 		return nil, fault(ErrNotFound, "make one with: batholith kms create FILE", "the settings have no encryption key (kms.keys) of the account %s", account)
@@ -233,11 +243,11 @@ func (r *Ring) findFor(account, name string) (*held, error) {
 
 // usual returns an account's key for requests that name none, or nil if it has no key.
 func (r *Ring) usual(account string) *held {
-	if h := r.names[account]["alias/"+DefaultAlias]; h != nil {
+	if h := r.set.Load().names[account]["alias/"+DefaultAlias]; h != nil {
 		return h
 	}
-	if i := slices.IndexFunc(r.keys, func(h *held) bool { return h.Account == account }); i >= 0 {
-		return r.keys[i]
+	if i := slices.IndexFunc(r.set.Load().keys, func(h *held) bool { return h.Account == account }); i >= 0 {
+		return r.set.Load().keys[i]
 	}
 	return nil
 }
@@ -256,7 +266,7 @@ type Described struct {
 // List describes the keys in the order of the settings.
 func (r *Ring) List() []Described {
 	var all []Described
-	for _, h := range r.keys {
+	for _, h := range r.set.Load().keys {
 		d := Described{ID: h.ID, ARN: r.arn(h, "key/"+h.ID), Account: h.Account, Aliases: []string{}, File: h.File, Versions: slices.Clone(h.inMemory().Versions), Disabled: h.Disabled}
 		for _, a := range h.Aliases {
 			name, _ := Alias(a)

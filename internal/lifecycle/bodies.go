@@ -46,7 +46,7 @@ func (l *Lifecycle) bodiesOf(job batholith.Job) *bodies {
 	if refused == nil {
 		return nil
 	}
-	return &bodies{refused: refused, strict: l.o.StrictBodies, found: jsonl.NewFirst(toldBodies)}
+	return &bodies{refused: refused, strict: l.o.Strict(), found: jsonl.NewFirst(toldBodies)}
 }
 
 // remark is the remark on a line. It is called for every line, by several goroutines.

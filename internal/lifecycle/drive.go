@@ -263,9 +263,7 @@ func (d *drive) sending(ctx, work context.Context, job batholith.Job) error {
 	}
 	here := job
 	here.Expires = d.l.local(job.Expires) // dispatch compares it with this process's clock
-	if err := d.l.o.Dispatch.Enqueue(here); err != nil {
-		return d.toEnd(ctx, job, batholith.EventFail, err)
-	}
+	d.l.o.Dispatch.Enqueue(here)
 	if job.Status == batholith.StatusInProgress {
 		d.begun(time.Now())
 	}

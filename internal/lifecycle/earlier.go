@@ -65,7 +65,7 @@ func (l *Lifecycle) takeEarlier(ctx context.Context, job batholith.Job, place bl
 	if err != nil {
 		return "", err
 	}
-	e := &earlier{l: l, job: job, takes: batholith.ReuseOf(tags, l.o.Earlier), place: place, with: with, left: earlierLeast}
+	e := &earlier{l: l, job: job, takes: batholith.ReuseOf(tags, l.o.EarlierNow()), place: place, with: with, left: earlierLeast}
 	if !e.takes.Any() {
 		return "", nil
 	}

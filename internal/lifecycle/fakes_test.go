@@ -160,11 +160,10 @@ func (w *world) step(name string) error {
 	return f(name)
 }
 
-func (w *world) Enqueue(j batholith.Job) error {
+func (w *world) Enqueue(j batholith.Job) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.enqueued[j.ID] = j
-	return nil
 }
 
 func (w *world) Rest(ctx context.Context, job string) error {

@@ -141,8 +141,8 @@ type Store interface {
 
 // Dispatch sends the records of jobs.
 type Dispatch interface {
-	// Enqueue starts to send a job's records when its turn comes. A job may be enqueued again.
-	Enqueue(job batholith.Job) error
+	// Enqueue starts to send a job's records when its turn comes. A job may be enqueued again. A job that no model server serves waits.
+	Enqueue(job batholith.Job)
 	// Rest stops sending the records of a paused job, lets those in flight finish, and returns when their outcomes are committed and no chunk
 	// of the job is leased by this worker; or with the cause of ctx. Enqueue lets the job go on.
 	Rest(ctx context.Context, job string) error
@@ -182,6 +182,10 @@ type Options struct {
 	// Place opens the job's buckets with its role's rights. It returns batholith.ErrAccessDenied if the role is not known.
 	Place  func(context.Context, batholith.Job) (blob.Place, error)
 	Limits batholith.Limits
+	// LimitsNow, Strict and EarlierNow replace Limits, StrictBodies and Earlier in a server whose settings may change. nil: those.
+	LimitsNow  func() batholith.Limits
+	Strict     func() bool
+	EarlierNow func() batholith.Reuse
 	// Bodies returns a function that tells why a job's model would refuse the body of a record, or "" if it would not. It is called by
 	// several goroutines. nil, and a nil function: bodies are not checked.
 	Bodies       func(batholith.Job) func(input []byte) string
@@ -255,6 +259,15 @@ func New(o Options) *Lifecycle {
 	}
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.LimitsNow == nil {
+		o.LimitsNow = func() batholith.Limits { return o.Limits }
+	}
+	if o.EarlierNow == nil {
+		o.EarlierNow = func() batholith.Reuse { return o.Earlier }
+	}
+	if o.Strict == nil {
+		o.Strict = func() bool { return o.StrictBodies }
 	}
 	return &Lifecycle{o: o, lobby: newPlaces(lobbyPlaces, 0), fast: newPlaces(o.Validations, 0), slow: newPlaces(slowValidations, slowOfOne), pool: jsonl.NewPool(),
 		weights: semaphore.NewWeighted(weightBytes), partials: semaphore.NewWeighted(partialsAtOnce), drives: map[string]*drive{}}

@@ -201,7 +201,7 @@ func (l *Lifecycle) plan(ctx context.Context, job batholith.Job, plans []*plan) 
 		files = append(files, p.file)
 		total += p.file.Records
 	}
-	if why := l.o.Limits.RefuseRecords(files); why != "" {
+	if why := l.o.LimitsNow().RefuseRecords(files); why != "" {
 		return at, &refusal{message: why}
 	}
 	at = time.Now()
@@ -285,7 +285,7 @@ func (l *Lifecycle) inputs(ctx context.Context, place blob.Place, job batholith.
 			Output: below(place.InputKey, o.Key) + ".out",
 			Index:  fmt.Sprintf("%s-%06d.idx", index, len(files))})
 	}
-	if why := l.o.Limits.RefuseBytes(files); why != "" {
+	if why := l.o.LimitsNow().RefuseBytes(files); why != "" {
 		return nil, &refusal{message: why}
 	}
 	return files, nil

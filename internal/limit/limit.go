@@ -349,3 +349,23 @@ func (l *Limiter) OnTrial() bool {
 	defer l.mu.Unlock()
 	return l.trial
 }
+
+// Configure changes the configured limit, in requests. 0: the limit is searched, from the configured one on. Requests in flight above the new
+// limit finish.
+func (l *Limiter) Configure(limit int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	was := l.fixed
+	if limit == was {
+		return
+	}
+	l.fixed = limit
+	if limit > 0 {
+		l.source, l.pace.level = fromOperator, float64(limit)
+	} else {
+		l.source = fromGoodput
+		l.search(newClimb(min(was, Last), smallStep))
+		l.waiting.resume(min(was, Last))
+	}
+	l.signal()
+}

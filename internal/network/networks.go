@@ -1,6 +1,7 @@
 package network
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"net"
 	"net/netip"
@@ -8,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 )
 
 // Group is a security group. A group without rules allows nothing.
@@ -18,12 +20,17 @@ type Group struct {
 
 // Networks holds the subnets and security groups that are configured. It is safe for concurrent use.
 type Networks struct {
-	subnets  map[string]*Subnet
-	groups   map[string]Group
+	set      atomic.Pointer[set]
 	resolver resolver
 
 	mu    sync.Mutex
 	known map[string]*Network // by key; at most mostKnown
+}
+
+// set is what is configured now. It is replaced as a whole.
+type set struct {
+	subnets map[string]*Subnet
+	groups  map[string]Group
 }
 
 // mostKnown bounds the networks that are remembered. Subnets in another order are another network, so callers could
@@ -32,21 +39,26 @@ const mostKnown = 256
 
 // New returns the configured networks. Ids are unique; [config] has checked that.
 func New(subnets []Subnet, groups []Group) *Networks {
-	n := &Networks{subnets: map[string]*Subnet{}, groups: map[string]Group{}, resolver: net.DefaultResolver, known: map[string]*Network{}}
+	n := &Networks{resolver: net.DefaultResolver, known: map[string]*Network{}}
+	to := &set{subnets: map[string]*Subnet{}, groups: map[string]Group{}}
 	for _, s := range subnets {
-		n.subnets[s.ID] = &s
+		to.subnets[s.ID] = &s
 	}
 	for _, g := range groups {
-		n.groups[g.ID] = g
+		to.groups[g.ID] = g
 	}
+	n.set.Store(to)
 	return n
 }
 
+// Replace takes the subnets and security groups of other from now on. A network that was made before keeps its own.
+func (n *Networks) Replace(other *Networks) { n.set.Store(other.set.Load()) }
+
 // Subnet reports whether there is a subnet with this id.
-func (n *Networks) Subnet(id string) bool { return n.subnets[id] != nil }
+func (n *Networks) Subnet(id string) bool { return n.set.Load().subnets[id] != nil }
 
 // SecurityGroup reports whether there is a security group with this id.
-func (n *Networks) SecurityGroup(id string) bool { _, ok := n.groups[id]; return ok }
+func (n *Networks) SecurityGroup(id string) bool { _, ok := n.set.Load().groups[id]; return ok }
 
 // Of returns the network of a vpcConfig: the union of the groups' rules, and the subnets in the given
 // order. Equal ids give the same *Network while it is remembered, and always the same key. An unknown id is an error.
@@ -70,24 +82,28 @@ func (n *Networks) Of(subnets, groups []string) (*Network, error) {
 // Consider is Of for a vpcConfig that no job has yet: the network is not remembered.
 func (n *Networks) Consider(subnets, groups []string) (*Network, error) {
 	groups = slices.Compact(slices.Sorted(slices.Values(groups)))
-	key := strings.Join(subnets, ",") + ";" + strings.Join(groups, ",") // ids hold neither character
-	made := &Network{key: key, groups: groups, resolver: n.resolver}
+	now := n.set.Load()
+	made := &Network{groups: groups, resolver: n.resolver}
+	said := sha256.New()
 	for _, id := range subnets {
-		s := n.subnets[id]
+		s := now.subnets[id]
 		if s == nil {
 			return nil, fmt.Errorf("subnet %s is not configured here any more", id)
 		}
 		if !slices.ContainsFunc(made.ways, func(w *way) bool { return w.Subnet == s }) {
 			made.ways = append(made.ways, &way{Subnet: s})
 		}
+		fmt.Fprintf(said, "%+v\n", *s)
 	}
 	for _, id := range groups {
-		g, ok := n.groups[id]
+		g, ok := now.groups[id]
 		if !ok {
 			return nil, fmt.Errorf("security group %s is not configured here any more", id)
 		}
 		made.rules = append(made.rules, g.Egress...)
+		fmt.Fprintf(said, "%v\n", g.Egress)
 	}
+	made.key = fmt.Sprintf("%s;%s;%x", strings.Join(subnets, ","), strings.Join(groups, ","), said.Sum(nil)[:8]) // ids hold neither character
 	return made, nil
 }
 
@@ -101,7 +117,7 @@ type Network struct {
 	resolver resolver
 }
 
-// Key is equal for networks with the same subnets and security groups.
+// Key is equal for networks with the same subnets and security groups, as they were configured when the network was made.
 func (n *Network) Key() string { return n.key }
 
 // Permits reports whether a rule allows connections to an address and port.

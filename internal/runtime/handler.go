@@ -82,11 +82,13 @@ type Options struct {
 	// Processes is the number of API processes, which share the rates of callers equally. nil: 1.
 	Processes func() int
 	// Lanes are nil in a process that reaches no model, which answers ServiceUnavailableException.
-	Lanes      Lanes
-	Region     string
-	Profile    bedrock.Profile
-	Limits     batholith.Limits // MaxCallsPerSecond
-	Authorizer Authorizer       // nil: every caller may call every model
+	Lanes   Lanes
+	Region  string
+	Profile bedrock.Profile
+	Limits  batholith.Limits // MaxCallsPerSecond and MaxTokensPerDay
+	// LimitsNow replaces Limits in a server whose settings may change. nil: Limits.
+	LimitsNow  func() batholith.Limits
+	Authorizer Authorizer // nil: every caller may call every model
 	// Admit checks a request's head before its body is read. Authenticate returns the sender of a whole request. Known is called with it.
 	Admit        func(r *http.Request) error
 	Authenticate func(r *http.Request, body []byte) (bedrock.Caller, error)
@@ -133,6 +135,9 @@ func NewHandler(o Options) http.Handler {
 	}
 	if o.Used == nil {
 		o.Used = func(context.Context, Use) {}
+	}
+	if o.LimitsNow == nil {
+		o.LimitsNow = func() batholith.Limits { return o.Limits }
 	}
 	return &handler{Options: o, rates: bedrock.Rates{Processes: o.Processes}}
 }
@@ -259,7 +264,7 @@ func read(w http.ResponseWriter, r *http.Request, most int64) ([]byte, error) {
 
 // allow checks that the caller may carry out the operation on the model, and not more often than the quota says. It finds the model.
 func (h *handler) allow(c *call) error {
-	if n := h.Limits.MaxCallsPerSecond; n > 0 && !h.rates.Allow(time.Now(), c.who, n) {
+	if n := h.LimitsNow().MaxCallsPerSecond; n > 0 && !h.rates.Allow(time.Now(), c.who, n) {
 		return throttled("Too many calls: principal %s may make %d a second (quota max_calls_per_second). Try again later, or ask the operator to raise the quota.", c.who.Principal, n)
 	}
 	if c.op.lists {

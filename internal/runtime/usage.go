@@ -21,7 +21,7 @@ const clientGone = "ClientDisconnected"
 // afford returns ThrottlingException if the caller has used the tokens of the day. Calls that run at the same time may exceed the quota
 // together: what a call takes is known at its end.
 func (h *handler) afford(c *call) error {
-	most := h.Limits.MaxTokensPerDay
+	most := h.LimitsNow().MaxTokensPerDay
 	if most <= 0 || h.Spent == nil {
 		return nil
 	}

@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
+	"os"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -183,7 +184,12 @@ func (o Options) identity(base *url.URL) string {
 		transport = fmt.Sprintf("%p", o.Transport)
 	}
 	hidden := sha256.Sum256(fmt.Appendf(nil, "%q %q %q %v %q %q %q", o.APIKey, o.APIKeyFile, o.APIKeyHeader, o.Headers, o.ExtraBody, o.Paths, o.Proxy))
-	return fmt.Sprintf("%q %q %q %x %d %d %t %t %t %v %s%s%s%s", base, o.Protocol, o.Model, hidden, o.MaxInFlight, o.Weight, o.NoMixing, o.NoCanary, o.Standby, o.Timeout, transport, o.CAFile, o.Priority, o.AWS)
+	authorities := ""
+	if o.CAFile != "" { // a new file under the same name makes another backend
+		text, _ := os.ReadFile(o.CAFile) // transport tells the error
+		authorities = fmt.Sprintf("%x", sha256.Sum256(text))
+	}
+	return fmt.Sprintf("%q %q %q %x %d %d %t %t %t %v %s%s%s%s%s", base, o.Protocol, o.Model, hidden, o.MaxInFlight, o.Weight, o.NoMixing, o.NoCanary, o.Standby, o.Timeout, transport, o.CAFile, authorities, o.Priority, o.AWS)
 }
 
 // transport is the backend's own transport.
@@ -294,6 +300,16 @@ func (b *Backend) Key() string { return b.Server() + " " + b.network }
 
 // Server is Key without the network: equal for the copies that Over makes of a backend.
 func (b *Backend) Server() string { return b.server }
+
+// Origin is equal for two backends that reach the same model on the same server, whatever their other options are.
+func (b *Backend) Origin() string { return b.base.Redacted() + " " + b.o.Model }
+
+// Address is the server's base URL without user and query, for messages and for the commands that name a server.
+func (b *Backend) Address() string {
+	u := *b.base
+	u.User, u.RawQuery, u.Fragment = nil, "", ""
+	return u.String()
+}
 
 // MaxInFlight returns the configured maximum of parallel requests; 0: Batholith finds it.
 func (b *Backend) MaxInFlight() int { return b.o.MaxInFlight }
