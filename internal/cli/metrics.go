@@ -64,7 +64,7 @@ func (s *service) watch() {
 	if s.metrics == nil {
 		return
 	}
-	from := telemetry.Sources{Census: s.store.Census, Dispatch: s.engine.Dispatch, Outcomes: s.engine.Outcomes, Memory: s.engine.Memory}
+	from := telemetry.Sources{Census: s.store.Census, Dispatch: s.engine.Dispatch, Outcomes: s.engine.Outcomes, Waiting: s.engine.Waiting, Memory: s.engine.Memory}
 	if notice := s.o.Notice; notice != nil {
 		from.DiskFull = func() bool { return notice() == diskIsFull }
 	}

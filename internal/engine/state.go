@@ -3,6 +3,7 @@ package engine
 import (
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/dispatch"
+	"github.com/batholith/batholith/internal/lifecycle"
 	"github.com/batholith/batholith/internal/results"
 )
 
@@ -20,6 +21,18 @@ func (e *Engine) Outcomes() (s results.State, ok bool) {
 		return s, false
 	}
 	return e.writer.State(), true
+}
+
+// Waiting is how many jobs of this worker wait, by the kind of the wait, for metrics; nil without a worker.
+func (e *Engine) Waiting() map[string]int {
+	if e.life == nil {
+		return nil
+	}
+	open, all := e.life.Waiting(), map[string]int{}
+	for _, what := range lifecycle.AllWaits {
+		all[what.Short()] = open[what]
+	}
+	return all
 }
 
 // Memory is the number of bytes that are used of the budget of memory, and its size; 0: there is none.

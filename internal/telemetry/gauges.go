@@ -25,6 +25,8 @@ var (
 	queueJobs       = desc("batholith_queue_jobs", "Jobs in the queue of this worker.", labelModel)
 	queueReady      = desc("batholith_queue_ready_records", "Records in the memory of this worker that wait for a slot.", labelModel)
 
+	waitingJobs = desc("batholith_waiting_jobs", "Jobs of this worker that wait, since an attempt has failed or others are before them: turn (to be validated), buckets, validation, read, store (finished records), publication, end.", "reason")
+
 	// What several workers measure alike is of the service.
 	backendLimit   = desc("batholith_service_backend_limit_requests", "Requests in flight that the model server is found to take, of all processes together, by how that was found: configured, slots, gauges, goodput.", labelModel, labelBackend, "source")
 	backendRunning = desc("batholith_service_backend_running_requests", "Requests that the model server processes, of all its clients, as it says.", labelModel, labelBackend)
@@ -48,7 +50,7 @@ func newGauges(from *atomic.Pointer[Sources]) gauges { return gauges{from} }
 
 // Describe implements prometheus.Collector.
 func (gauges) Describe(to chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{backendUp, backendPaused, backendOwn, backendInFlight, backendBusy, backendCalls, backendWaiting, queueJobs, queueReady,
+	for _, d := range []*prometheus.Desc{backendUp, backendPaused, backendOwn, backendInFlight, backendBusy, backendCalls, backendWaiting, queueJobs, queueReady, waitingJobs,
 		backendLimit, backendRunning, backendQueued, lateJobs, memoryUsed, memorySize, outcomesHeld, outcomesBound, outcomesJobs, journalBytes, journalFailing, diskFull} {
 		to <- d
 	}
@@ -73,6 +75,11 @@ func (g gauges) Collect(to chan<- prometheus.Metric) {
 			set(outcomesJobs, float64(o.Jobs))
 			set(journalBytes, float64(o.Journal))
 			set(journalFailing, bit(o.Failing))
+		}
+	}
+	if s.Waiting != nil {
+		for reason, jobs := range s.Waiting() {
+			set(waitingJobs, float64(jobs), reason)
 		}
 	}
 	if s.Memory != nil {

@@ -75,6 +75,19 @@ func newOutcomes(r prometheus.Registerer) *outcomes {
 	return o
 }
 
+// begin makes the counters of a model.
+func (o *outcomes) begin(model string) {
+	for _, status := range batholith.Statuses() {
+		o.statuses.WithLabelValues(model, string(status))
+	}
+	for _, outcome := range []string{"answered", "invalid", "refused", "exhausted"} {
+		o.records.WithLabelValues(model, outcome)
+	}
+	for _, kind := range []string{"input", "output"} {
+		o.tokens.WithLabelValues(model, kind)
+	}
+}
+
 func (o *outcomes) committed(c batholith.Committed) {
 	model, l := c.Model, &c.Ledger
 	o.records.WithLabelValues(model, "answered").Add(float64(c.Counts.Succeeded))

@@ -30,6 +30,7 @@ type Sources struct {
 	Census   func(context.Context) (batholith.Census, error)
 	Dispatch func() dispatch.State
 	Outcomes func() (results.State, bool)
+	Waiting  func() map[string]int // jobs that wait, by the kind of the wait
 	Memory   func() (used, size int64)
 	Models   []string    // catalogue ids: what is pending for them is told also if it is nothing
 	DiskFull func() bool // the disk of the data directory is full
@@ -58,8 +59,13 @@ func New(b Build) *Telemetry {
 	return t
 }
 
-// Watch sets where gauges come from.
-func (t *Telemetry) Watch(s Sources) { t.sources.Store(&s) }
+// Watch sets where gauges come from. The counters of its models begin at 0 now, so that the first event is an increase.
+func (t *Telemetry) Watch(s Sources) {
+	for _, model := range s.Models {
+		t.outcomes.begin(model)
+	}
+	t.sources.Store(&s)
+}
 
 // Gatherer is what a handler of /metrics serves.
 func (t *Telemetry) Gatherer() prometheus.Gatherer { return t.registry }

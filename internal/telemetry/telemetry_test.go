@@ -58,6 +58,7 @@ func full() *Telemetry {
 			}, Queues: []dispatch.QueueState{{Model: "m", Jobs: 3, Late: 1, Ready: 9}}}
 		},
 		Outcomes: func() (results.State, bool) { return results.State{Pending: 5, PendingBound: 10}, true },
+		Waiting:  func() map[string]int { return map[string]int{"store": 1, "read": 0} },
 		Memory:   func() (int64, int64) { return 1, 2 },
 		DiskFull: func() bool { return true },
 		Models:   []string{"m", "n", "idle"},
@@ -112,7 +113,7 @@ func TestNamesFollowPrometheusConventions(t *testing.T) {
 // A label with many values costs memory here and in Prometheus for as long as it keeps samples. These have few.
 func TestLabelsHaveFewValues(t *testing.T) {
 	few := []string{labelModel, labelOperation, labelProvider, labelTokens, labelError, labelBackend, "server_address", "server_port", "outcome", "operation", "direction",
-		"status", "state", "source", "final", "version", "revision", "goversion"}
+		"status", "state", "source", "reason", "final", "version", "revision", "goversion"}
 	for name, f := range gathered(t, full()) {
 		if strings.HasPrefix(name, "go_") || strings.HasPrefix(name, "process_") {
 			continue
@@ -174,8 +175,8 @@ func TestPendingWorkIsSummedByModel(t *testing.T) {
 		{"batholith_backend_requests_total", 1, []string{"outcome", "back_pressure"}},
 		{"batholith_backend_requests_total", 1, []string{"outcome", "cancelled"}},
 		{"batholith_backend_requests_total", 0, []string{"outcome", "unreachable"}},
-		{"batholith_records_total", 2, []string{"outcome", "refused"}},
-		{"batholith_record_tokens_total", 5, []string{labelTokens, "output"}},
+		{"batholith_records_total", 2, []string{labelModel, "m", "outcome", "refused"}},
+		{"batholith_record_tokens_total", 5, []string{labelModel, "m", labelTokens, "output"}},
 		{"batholith_data_disk_full", 1, nil},
 	} {
 		if got := value(t, m, tt.name, tt.pairs...); got != tt.want {
