@@ -50,11 +50,11 @@ func engineOptionsWith(c *config.Config, servers *managed.Servers) (o engine.Opt
 }
 
 // reusesTwins reports whether identical records of a job are sent once.
-func reusesTwins(c *config.Config) bool { return c.Reuse == "identical" || c.Reuse == "finished" }
+func reusesTwins(c *config.Config) bool { return c.Reuse == "identical" || c.Reuse == reuseFinished }
 
 // reusesEarlier returns which answers of earlier jobs a job takes that has no tag about it.
 func reusesEarlier(c *config.Config) batholith.Reuse {
-	return batholith.Reuse{Finished: c.Reuse == "finished"}
+	return batholith.Reuse{Finished: c.Reuse == reuseFinished}
 }
 
 // receivers returns the receivers of events.

@@ -3,9 +3,11 @@ package cli
 import (
 	"context"
 	"crypto/rand"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -16,6 +18,7 @@ import (
 	"github.com/batholith/batholith/internal/config"
 	"github.com/batholith/batholith/internal/engine"
 	"github.com/batholith/batholith/internal/files"
+	"github.com/batholith/batholith/internal/lifecycle"
 	"github.com/batholith/batholith/internal/store"
 	"github.com/batholith/batholith/internal/words"
 )
@@ -45,6 +48,7 @@ type localResult struct {
 	Manifest string   // path of manifest.json.out
 	Invalid  string   // path of the list of lines that are no records; "" when all are
 	Resumed  bool     // an earlier run had begun the job
+	Taken    int64    // answers that were taken from earlier runs
 }
 
 // state is the folder below the output directory in which run keeps its database, journal and lock. With it, an
@@ -89,6 +93,9 @@ func runLocal(ctx context.Context, o localOptions, onProgress func(batholith.Job
 		return res, startedFull(data.Dir, err)
 	}
 	err = guarded(ctx, data, []string{databaseName, journalName}, func(ctx context.Context, opened func()) error {
+		if l.ends.ID != "" {
+			l.endEarlier(ctx, data.Dir)
+		}
 		ended, err := l.run(ctx, job, resumed, data.Dir, opened)
 		if err == nil {
 			job = ended
@@ -113,6 +120,7 @@ type local struct {
 	store    *store.Store
 	output   *files.Output
 	inputs   []localFile
+	ends     batholith.Job // an earlier run's job whose input has changed, and whose answers the new one takes; no ID: none
 	progress func(batholith.Job)
 }
 
@@ -155,8 +163,12 @@ func (l *local) create(ctx context.Context) (job batholith.Job, resumed bool, er
 		case job.ID != id && !job.Status.Terminal():
 			return job, true, nil
 		case job.ID == id:
-			if before, path := l.superseded(with, unfinished); path != "" && l.o.Superseding != nil {
+			before, path := l.superseded(with, unfinished)
+			if path != "" && l.o.Superseding != nil {
 				l.o.Superseding(before, path)
+			}
+			if path != "" && l.o.Config.Reuse == reuseFinished {
+				l.ends = before
 			}
 			return job, false, l.keep(id, with)
 		}
@@ -283,5 +295,40 @@ func (l *local) outputs(res *localResult) error {
 		}
 	}
 	slices.Sort(res.Outputs)
+	res.Taken = takenIn(res.Manifest)
 	return nil
+}
+
+// takenIn is the number of answers of earlier jobs that a manifest counts; 0: it cannot be read.
+func takenIn(path string) (n int64) {
+	var m batholith.Manifest
+	text, err := os.ReadFile(path)
+	if err != nil || json.Unmarshal(text, &m) != nil {
+		return 0
+	}
+	for _, from := range m.Batholith.ReusedFrom {
+		n += from.Records
+	}
+	return n
+}
+
+// reuseFinished is the value of the setting reuse with which jobs take answers of earlier jobs.
+const reuseFinished = "finished"
+
+// endEarlier stops the job of an earlier run whose input has changed, so that its finished answers are in its output, where the new job
+// finds them. If that fails, the new job asks for them.
+func (l *local) endEarlier(ctx context.Context, dir string) {
+	err := lifecycle.Stopper{Store: l.store}.Stop(ctx, l.ends.Account, l.ends.ID)
+	if err == nil {
+		told := l.progress
+		l.progress = func(batholith.Job) {}
+		_, err = l.run(ctx, l.ends, false, dir, func() {})
+		l.progress = told
+	}
+	if err == nil {
+		err = l.forget(l.ends.ID)
+	}
+	if err != nil && ctx.Err() == nil {
+		l.o.Log.Warn("the answers of the earlier run are not used", "job", l.ends.ID, "err", err)
+	}
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/config"
+	"github.com/batholith/batholith/internal/lifecycle"
 	"github.com/batholith/batholith/internal/managed"
 	"github.com/batholith/batholith/internal/plain"
 	"github.com/batholith/batholith/internal/words"
@@ -36,9 +37,13 @@ output files as the service, in DIR/<job id>/. The paths of the answers are prin
 
 After a kill or Ctrl-C, run the same command again to continue: no answered record is sent again. A second Ctrl-C ends
 the process at once. The exit code is 3 if the job does not end Completed.
+
+With --reuse finished, records take the answers that earlier runs in the same output directory gave to the same modelInput:
+correct the input, run the command again, and only what changed or failed is sent.
 All flags of batholith serve that do not concern addresses are accepted too.`,
 		Example: `  batholith run questions.jsonl
   batholith run ./records --output answers --model batholith.simulated-v1
+  batholith run corrected.jsonl --reuse finished
   batholith run questions.jsonl --exec "llama-server -m model.gguf --port {port}"
   batholith run questions.jsonl --config batholith.yaml --model anthropic.claude-3-haiku-20240307-v1:0`,
 		Args: arguments(1, 0, "an INPUT: a file that ends in .jsonl, or a folder of such files"),
@@ -108,7 +113,7 @@ func (a *app) run(ctx context.Context, o localOptions, asJSON bool) error {
 	o.Log = a.runLogger(o.Config, p)
 	defer captureLibraryLog(o.Log)()
 	o.Resuming = func(j batholith.Job) { a.tellResuming(p, j) }
-	o.Superseding = func(j batholith.Job, path string) { a.tellSuperseding(p, j, path, o.Output) }
+	o.Superseding = func(j batholith.Job, path string) { a.tellSuperseding(p, j, path, o) }
 	// The message appears at the first Ctrl-C, while records in flight are finished.
 	defer context.AfterFunc(ctx, func() {
 		plain.Fprintf(p, "finishing what is in flight, at most %s; Ctrl-C again ends at once, and nothing that was finished is lost\n", words.Span(o.Config.Drain))
@@ -116,13 +121,19 @@ func (a *app) run(ctx context.Context, o localOptions, asJSON bool) error {
 	a.tellStarts(p, o)
 	began := time.Now()
 	var first *batholith.Counts
-	waits, flying := false, 0
+	waits, flying, taking := false, 0, ""
 	o.Flying = func(requests int) { flying = requests }
 	res, err := runLocal(ctx, o, func(j batholith.Job) {
 		if first == nil && j.Counts.Total > 0 {
 			first = &j.Counts
 		}
-		if j.Note != "" && !waits && !strings.Contains(j.Note, managed.BeingStarted) { // the log has said for what
+		if strings.HasPrefix(j.Note, lifecycle.Taking) || strings.HasPrefix(j.Note, lifecycle.NothingTaken) {
+			if j.Note != taking {
+				taking = j.Note
+				p.done()
+				plain.Fprintf(a.stderr, "%s\n", taking)
+			}
+		} else if j.Note != "" && !waits && !strings.Contains(j.Note, managed.BeingStarted) { // the log has said for what
 			waits = true
 			p.done()
 			a.tell("hint", "the records wait, and continue once that is fixed; to change the settings, press Ctrl-C and run the same command again")
@@ -156,14 +167,18 @@ func (a *app) tellResuming(p *progress, j batholith.Job) {
 
 // tellSuperseding warns that an input file has changed since an earlier run, so a new job starts from the
 // beginning. The answers of the earlier job belong to other records.
-func (a *app) tellSuperseding(p *progress, j batholith.Job, path, output string) {
+func (a *app) tellSuperseding(p *progress, j batholith.Job, path string, o localOptions) {
 	p.done()
 	how := ""
 	if j.Counts.Total > 0 {
 		how = fmt.Sprintf(", with at least %s of %s done", words.Number(j.Counts.Processed), words.Plural(j.Counts.Total, "record"))
 	}
 	a.tell("warning", plain.Sprintf("%s has changed since an earlier run began job %s over it%s: starting over as a new job", path, j.ID, how))
-	a.tell("hint", plain.Sprintf("nothing of the earlier job is used any more; to free its room: rm -r %s", words.Quote(filepath.Join(output, j.ID))))
+	if o.Config.Reuse == reuseFinished {
+		a.tell("hint", "the earlier job is stopped, and the new one takes its answers to records that are the same")
+		return
+	}
+	a.tell("hint", plain.Sprintf("nothing of the earlier job is used any more; to free its room: rm -r %s; to take its answers instead, run with --reuse %s", words.Quote(filepath.Join(o.Output, j.ID)), reuseFinished))
 }
 
 // inPaths replaces the s3://input/ URIs in a message by the paths that the user gave, and the URI of the list of

@@ -40,6 +40,8 @@ type submission struct {
 	hours    int
 	timed    bool // hours was given
 	tags     map[string]string
+	reuse    []string // jobs whose answers are taken: ids, ARNs, names, or the words of the tag
+	anyModel bool
 	wait     bool
 	download string
 	asJSON   bool
@@ -60,7 +62,8 @@ Files go to s3://BUCKET/<job name>/input/, a folder with its structure; a missin
 With --wait, the job is watched to its end, and the exit code is 3 if it does not end Completed.` + clientHelp,
 		Example: `  batholith submit questions.jsonl --model batholith.tiny-v1
   batholith submit ./records --model batholith.tiny-v1 --wait --download answers
-  batholith submit s3://my-bucket/in/ --model batholith.tiny-v1 --output s3://my-bucket/out/ --name nightly`,
+  batholith submit s3://my-bucket/in/ --model batholith.tiny-v1 --output s3://my-bucket/out/ --name nightly
+  batholith submit corrected.jsonl --model batholith.tiny-v1 --reuse nightly   # asks only what changed or failed`,
 		Args: arguments(1, 0, "an INPUT: a file, a folder or an s3:// URI"),
 	}
 	t := a.bindTarget(cmd)
@@ -73,6 +76,8 @@ With --wait, the job is watched to its end, and the exit code is 3 if it does no
 	f.StringVar(&typ, "type", "", "InvokeModel or Converse (default: detected from the first record)")
 	f.IntVar(&s.hours, "timeout-hours", 0, "`hours` after which the job ends unfinished (default: the server's)")
 	f.StringToStringVar(&s.tags, "tag", nil, "tag of the job, `key=value`; may be repeated")
+	f.StringSliceVar(&s.reuse, "reuse", nil, "take finished answers of earlier jobs: `JOB` (an id, ARN or name), or finished; may be repeated")
+	f.BoolVar(&s.anyModel, "any-model", false, "with --reuse: take the answers of another served model or of other settings, too")
 	f.BoolVar(&s.wait, "wait", false, "watch the job to its end")
 	f.StringVar(&s.download, "download", "", "watch the job, then download its output to this `directory`")
 	f.BoolVar(&s.asJSON, "json", false, "print one JSON value: the new job, or with --wait or --download the job at its end and the files")
@@ -89,6 +94,9 @@ With --wait, the job is watched to its end, and the exit code is 3 if it does no
 		}
 		c, err := a.connect(cmd.Context(), *t)
 		if err != nil {
+			return err
+		}
+		if err := c.takes(cmd.Context(), &s); err != nil {
 			return err
 		}
 		return a.submit(cmd.Context(), c, s)
@@ -126,6 +134,12 @@ func (s *submission) check() error {
 	}
 	if s.timed && s.hours < 1 {
 		return &usageError{reason: fmt.Sprintf("--timeout-hours: %d is not possible", s.hours), remedy: "write 1 or more, or leave it out to have the server's default"}
+	}
+	if _, tagged := s.tags[batholith.ReuseTag]; tagged && len(s.reuse) > 0 {
+		return &usageError{reason: "--reuse and --tag " + batholith.ReuseTag + " say the same thing", remedy: "leave one of them out"}
+	}
+	if s.anyModel && len(s.reuse) == 0 {
+		return &usageError{reason: "--any-model has no meaning without --reuse", remedy: "name a job with --reuse JOB, or write --reuse " + batholith.ReuseFinished}
 	}
 	if s.download != "" {
 		if err := writableFolder(s.download); err != nil {
@@ -240,14 +254,20 @@ func (c *clients) check(ctx context.Context, s submission, input string) error {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	_, err := c.bedrock.CreateModelInvocationJob(ctx, c.request(s, input), onlyCheck)
-	var api smithy.APIError
-	if errors.As(err, &api) && (api.ErrorCode() == "UnknownOperationException" || api.ErrorCode() == "UnknownError") {
+	if unknownOperation(err) {
 		return nil
 	}
+	var api smithy.APIError
 	if !errors.As(err, &api) && err != nil {
 		return fmt.Errorf("ask the server whether it takes the job: %w", plainly(err))
 	}
 	return refusedJob("the server would refuse the job, so nothing was uploaded", err)
+}
+
+// unknownOperation reports whether a server does not have an operation of Batholith's own.
+func unknownOperation(err error) bool {
+	var api smithy.APIError
+	return errors.As(err, &api) && (api.ErrorCode() == "UnknownOperationException" || api.ErrorCode() == "UnknownError")
 }
 
 // checkPath is the path of CheckModelInvocationJob, an operation of Batholith's own. It takes the members of

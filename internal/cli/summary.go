@@ -48,6 +48,9 @@ func (s summary) write(to *screen) {
 		f.row("note", cell{text: note})
 	}
 	f.row("model", cell{text: j.ModelID})
+	if n := s.result.Taken; n > 0 {
+		f.row("taken", cell{text: fmt.Sprintf("%s of %s answers are of earlier runs", words.Number(n), words.Number(j.Counts.Succeeded))})
+	}
 	if t := j.Tokens; t.Input+t.Output > 0 {
 		f.row("tokens", cell{text: fmt.Sprintf("%s in%s, %s out", words.Number(t.Input), cached(t), words.Number(t.Output))})
 	}
@@ -95,6 +98,7 @@ type runFacts struct {
 	CacheRead int64            `json:"cacheReadInputTokenCount,omitempty"`
 	Seconds   float64          `json:"seconds"`
 	Resumed   bool             `json:"resumed"`
+	Taken     int64            `json:"takenRecordCount,omitempty"` // answers of earlier runs
 	Dir       string           `json:"directory"`
 	Outputs   []string         `json:"outputs"`
 	Manifest  string           `json:"manifest,omitempty"`
@@ -107,7 +111,7 @@ func (s summary) facts() runFacts {
 	message, note := j.Told()
 	return runFacts{ARN: j.ARN().String(), Status: j.Status, Message: message, Note: note, Model: j.ModelID,
 		Total: j.Counts.Total, Processed: j.Counts.Processed, Succeeded: j.Counts.Succeeded, Errored: j.Counts.Errored,
-		Input: j.Tokens.Input, Output: j.Tokens.Output, CacheRead: j.Tokens.CacheRead, Seconds: s.took.Seconds(), Resumed: s.result.Resumed,
+		Input: j.Tokens.Input, Output: j.Tokens.Output, CacheRead: j.Tokens.CacheRead, Seconds: s.took.Seconds(), Resumed: s.result.Resumed, Taken: s.result.Taken,
 		Dir: s.result.Dir, Outputs: s.result.Outputs, Manifest: s.result.Manifest, Invalid: s.result.Invalid}
 }
 

@@ -1,8 +1,12 @@
 package engine
 
 import (
+	"cmp"
+	"context"
 	"encoding/json"
 	"fmt"
+	"io"
+	"iter"
 	"maps"
 	"slices"
 	"strings"
@@ -11,7 +15,9 @@ import (
 	"time"
 
 	"github.com/batholith/batholith"
+	"github.com/batholith/batholith/internal/blob"
 	"github.com/batholith/batholith/internal/jsonl"
+	"github.com/batholith/batholith/internal/simlm"
 )
 
 // A job that takes the answers of earlier jobs asks for what changed, failed or was never tried, and for nothing else: whatever ended the
@@ -239,4 +245,141 @@ func TestNothingIsTakenUnasked(t *testing.T) {
 			}
 		}
 	})
+}
+
+// refusing is a bucket that fails reads and lists of keys for which it has an error.
+type refusing struct {
+	blob.Bucket
+	why func(key string) error
+}
+
+func (b refusing) Read(ctx context.Context, key, etag string, offset, n int64) (io.ReadCloser, error) {
+	if err := b.why(key); err != nil {
+		return nil, err
+	}
+	return b.Bucket.Read(ctx, key, etag, offset, n)
+}
+
+func (b refusing) List(ctx context.Context, prefix string) iter.Seq2[batholith.Object, error] {
+	if err := b.why(prefix); err != nil {
+		return func(yield func(batholith.Object, error) bool) { yield(batholith.Object{}, err) }
+	}
+	return b.Bucket.List(ctx, prefix)
+}
+
+// Whatever is the matter with an earlier job costs its answers and not the new job, and the note names it.
+func TestAnEarlierJobThatCannotBeUsedIsLeftOut(t *testing.T) {
+	denied := func(part string) func(string) error {
+		return func(key string) error {
+			if strings.Contains(key, part) {
+				return fmt.Errorf("GET %s: %w", key, batholith.ErrAccessDenied)
+			}
+			return nil
+		}
+	}
+	rewrite := func(s *simulation, key, old, new string) {
+		body, ok := s.bucket.Object(key)
+		if changed := strings.Replace(string(body), old, new, 1); !ok || changed == string(body) {
+			s.t.Fatalf("%s has no %q: %s", key, old, body)
+		} else if err := s.bucket.Put(s.t.Context(), key, []byte(changed)); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+	manifest := func(old *simJob) string { return "out/" + old.id + "/" + batholith.ManifestName }
+	for name, c := range map[string]struct {
+		tag    string // $ is the id of the earlier job; "": $
+		spoil  func(s *simulation, old *simJob)
+		refuse func(string) error
+		late   bool // refuse only what is read after the validation
+		taken  bool
+		note   string
+	}{
+		"nothing is the matter": {taken: true, note: "10 answers were taken from earlier jobs"},
+		"there is no such job":  {tag: "zzzzzzzzzzzz", note: "there is no such job"},
+		"its output is gone": {note: "it has no output", spoil: func(s *simulation, old *simJob) {
+			s.bucket.Delete(s.t.Context(), old.output(0), manifest(old))
+		}},
+		"its output is another": {note: "the checksum is", spoil: func(s *simulation, old *simJob) { rewrite(s, old.output(0), "assistant", "assistanT") }},
+		"it may not be listed":  {note: "cannot be read", refuse: denied("out/abcdefghij00/")},
+		"it may not be read":    {note: "cannot be read", refuse: denied("out/abcdefghij00/0")},
+		"it goes after it was seen": {late: true, note: "are not taken any more", refuse: func(key string) error {
+			if strings.Contains(key, "out/abcdefghij00/0") {
+				return fmt.Errorf("GET %s: %w", key, batholith.ErrNoObject)
+			}
+			return nil
+		}},
+		"other settings gave its answers": {note: "another served model", spoil: func(s *simulation, old *simJob) {
+			rewrite(s, manifest(old), `"recipe":"`, `"recipe":"f`)
+		}},
+		"other settings, and any will do": {tag: "finished any-model", taken: true, note: "10 answers were taken", spoil: func(s *simulation, old *simJob) {
+			rewrite(s, manifest(old), `"recipe":"`, `"recipe":"f`)
+		}},
+		"an older version wrote its manifest": {taken: true, note: "10 answers were taken", spoil: func(s *simulation, old *simJob) {
+			body, _ := s.bucket.Object(manifest(old))
+			_, recipe, _ := strings.Cut(string(body), `"recipe":"`)
+			recipe, _, _ = strings.Cut(recipe, `"`)
+			rewrite(s, manifest(old), `"recipe":"`+recipe+`",`, "")
+		}},
+		"what gave its answers is not known": {note: "Left out", spoil: func(s *simulation, old *simJob) { s.bucket.Delete(s.t.Context(), manifest(old)) }},
+		"its lines have no modelInput": {note: "no modelInput", spoil: func(s *simulation, old *simJob) {
+			body, _ := s.bucket.Object(old.output(0))
+			s.bucket.Put(s.t.Context(), old.output(0), []byte(strings.ReplaceAll(string(body), `"modelInput"`, `"other"`)))
+			var m batholith.Manifest
+			text, _ := s.bucket.Object(manifest(old))
+			json.Unmarshal(text, &m)
+			m.Batholith.Files[0].CRC32C = ""
+			text, _ = json.Marshal(m)
+			s.bucket.Put(s.t.Context(), manifest(old), text)
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newSimulation(t, 0, simSetup{calm: true, failures: &simlm.Failures{}})
+				defer s.close()
+				old := s.create("m0", 24*time.Hour, 10)
+				s.place = func(_ context.Context, j batholith.Job) (blob.Place, error) {
+					var b blob.Bucket = s.bucket
+					if c.refuse != nil && j.ID != old.id {
+						b = refusing{s.bucket, func(key string) error {
+							if c.late && rank(s.find(&simJob{id: j.ID}).Status) < rank(batholith.StatusScheduled) {
+								return nil
+							}
+							return c.refuse(key)
+						}}
+					}
+					return blob.Place{Input: b, Output: b, InputKey: "in/" + j.ID + "/", Prefix: "out/" + j.ID + "/"}, nil
+				}
+				w := s.worker("w")
+				w.start()
+				defer w.stop()
+				for s.find(old).Status != batholith.StatusCompleted {
+					time.Sleep(time.Second)
+				}
+				if c.spoil != nil {
+					c.spoil(s, old)
+				}
+				asked := s.askings()
+				j := &simJob{id: s.nextID(), model: "m0", files: []int{10}}
+				body, _ := s.bucket.Object(old.input(0))
+				s.bucket.Put(s.t.Context(), j.input(0), body)
+				s.enter(j)
+				var note string
+				s.submitTagged(j, 24*time.Hour, batholith.Tag{Key: batholith.ReuseTag, Value: strings.ReplaceAll(cmp.Or(c.tag, "$"), "$", old.id)})
+				for job := s.find(j); !job.Status.Terminal(); job = s.find(j) {
+					note = cmp.Or(job.Note, note)
+					time.Sleep(10 * time.Millisecond)
+				}
+				again := 0
+				for content, n := range s.askings() {
+					again += len(n) - len(asked[content])
+				}
+				if want := map[bool]int{true: 0, false: 10}[c.taken]; again != want {
+					t.Errorf("%d of 10 records were asked again, want %d", again, want)
+				}
+				if job := s.find(j); job.Status != batholith.StatusCompleted || !strings.Contains(note+job.Message, c.note) {
+					t.Errorf("the job ended %s, and its note was %q, want %q in it", job.Status, note, c.note)
+				}
+			})
+		})
+	}
 }

@@ -112,8 +112,8 @@ func (e *earlier) find(ctx context.Context) (jobs []batholith.Job, err error) {
 			e.skip(id, "it is this job")
 		case !from.Status.Terminal():
 			e.skip(id, fmt.Sprintf("it is %s and has not ended", from.Status))
-		case from.Model != e.job.Model:
-			e.skip(id, "it is of the model "+from.Model)
+		case modelOf(from) != modelOf(e.job):
+			e.skip(id, "it is of the model "+modelOf(from))
 		case typeOf(from) != typeOf(e.job):
 			e.skip(id, "its records are of "+string(typeOf(from)))
 		default:
@@ -140,8 +140,11 @@ func (e *earlier) find(ctx context.Context) (jobs []batholith.Job, err error) {
 
 // fits reports whether an unnamed job may have answers for this one.
 func (e *earlier) fits(from batholith.Job) bool {
-	return from.ID != e.job.ID && from.Status.Terminal() && from.Owner == e.job.Owner && from.Model == e.job.Model && typeOf(from) == typeOf(e.job) && from.Counts.Succeeded > 0
+	return from.ID != e.job.ID && from.Status.Terminal() && from.Owner == e.job.Owner && modelOf(from) == modelOf(e.job) && typeOf(from) == typeOf(e.job) && from.Counts.Succeeded > 0
 }
+
+// modelOf is the catalogue's id of the job's model, or for a job of batholith run the id that it was started with.
+func modelOf(j batholith.Job) string { return cmp.Or(j.Model, j.ModelID) }
 
 // typeOf is the job's invocation type, which old jobs leave out.
 func typeOf(j batholith.Job) batholith.InvocationType { return cmp.Or(j.Type, batholith.InvokeModel) }
@@ -420,13 +423,19 @@ func (e *earlier) write(ctx context.Context) (n int64, err error) {
 	return n, nil
 }
 
+// Taking and NothingTaken begin a job's note about answers of earlier jobs. It is no reason why records wait.
+const (
+	Taking       = "Records whose modelInput was answered in earlier jobs"
+	NothingTaken = "No answers of earlier jobs were found"
+)
+
 // note says whose answers the job takes, and which jobs were left out.
 func (e *earlier) note(n int64) string {
 	var s strings.Builder
 	if n > 0 {
-		fmt.Fprintf(&s, "Records whose modelInput was answered in earlier jobs take those answers: %s of %s found.", words.Plural(n, "answer"), words.Plural(int64(e.jobs), "job"))
+		fmt.Fprintf(&s, "%s take those answers: %s of %s found.", Taking, words.Plural(n, "answer"), words.Plural(int64(e.jobs), "job"))
 	} else {
-		s.WriteString("No answers of earlier jobs were found, so every record is sent to the model.")
+		s.WriteString(NothingTaken + ", so every record is sent to the model.")
 	}
 	if e.nSkipped > 0 {
 		s.WriteString(" Left out: " + strings.Join(e.skipped, "; "))

@@ -236,6 +236,9 @@ func (d *drive) publish(ctx context.Context, job batholith.Job, epoch int64) (_ 
 	}
 	switch {
 	case err == nil:
+		if job.Status != batholith.StatusFailed {
+			job.Message = batholith.CutMessage(job.Message + taken(m))
+		}
 		return job, m.Pending, nil
 	case ctx.Err() != nil:
 		return job, nil, context.Cause(ctx)
@@ -319,6 +322,21 @@ func saved(t batholith.Tokens) string {
 		return ""
 	}
 	return fmt.Sprintf(" %d of %d prompt tokens (%d %%) were in the model server's cache.", t.CacheRead, t.Input, 100*t.CacheRead/t.Input)
+}
+
+// taken says how many records have the answers of earlier jobs.
+func taken(m batholith.Manifest) string {
+	n := int64(0)
+	for _, from := range m.Batholith.ReusedFrom {
+		n += from.Records
+	}
+	if n == 0 {
+		return ""
+	}
+	if n == 1 {
+		return " 1 answer was taken from an earlier job."
+	}
+	return fmt.Sprintf(" %d answers were taken from earlier jobs.", n)
 }
 
 // allProcessed begins the message of a Completed job, and replaces the note of the running job.
