@@ -63,8 +63,11 @@ type Job struct {
 	Note    string // information while the job is not terminal, for example why it waits; then empty
 	Failing string // why the job will end as StatusFailed, unless a stop comes first. Empty once Status is terminal
 
-	Kept   Kept  // empty: KeptNone
-	Paused Pause // zero: the job is not paused
+	Kept Kept // empty: KeptNone
+
+	// Restored: the database was restored, and may be older than the bucket of the job. Nothing of it is sent before the two are compared.
+	Restored bool
+	Paused   Pause // zero: the job is not paused
 
 	Submitted time.Time
 	Modified  time.Time // time of the last change

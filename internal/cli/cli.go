@@ -124,7 +124,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage or settings, 3 the job did not end C
 	root.AddCommand(a.serveCommand(), a.runCommand(), a.envCommand(), a.submitCommand(), a.jobsCommand(), a.getCommand(),
 		a.tailCommand(), a.downloadCommand(),
 		a.watchCommand(), a.stopCommand(), a.retryCommand(), a.jobCommand(), a.usageCommand(), a.publishCommand(), a.validateCommand(), a.verifyCommand(), a.modelsCommand(), a.doctorCommand(), a.simulateCommand(), a.kmsCommand(), a.configCommand(), a.reloadCommand(), a.migrateCommand(),
-		a.backupCommand(), a.restoreCommand(), a.forgetCommand(),
+		a.backupCommand(), a.restoreCommand(), a.forgetCommand(), a.reconcileCommand(),
 		a.versionCommand())
 	return root
 }

@@ -70,12 +70,13 @@ func ForgetPoints() []Point {
 	}
 }
 
-// BackupPoints lists the points of a backup and of a restoration, in their order. No running service passes them.
+// BackupPoints lists the points of a backup, of a restoration, and of the first start after it, in their order.
 func BackupPoints() []Point {
 	return []Point{
 		{"backup.copied", "contents that no list names"},
 		{"backup.settled", "all contents of a backup, and no list"},
 		{"backup.restored", "a whole data directory under another name"},
+		{"lifecycle.compared", "a restored job that nobody claims, and segments of it that no row names"},
 	}
 }
 

@@ -146,6 +146,11 @@ func (d *drive) step(ctx context.Context) (over bool, err error) {
 	work, release := context.WithTimeoutCause(work, d.l.until(job.Expires), batholith.ErrExpired)
 	defer release()
 	d.doing, d.since = ToEnd, time.Time{}
+	if !job.Status.Terminal() {
+		if again, err := d.compare(ctx, work, job); again || err != nil {
+			return false, err
+		}
+	}
 	switch job.Status {
 	case batholith.StatusSubmitted:
 		return false, d.submitted(ctx, work, job)

@@ -228,6 +228,15 @@ func (w *world) Announce(_ context.Context, j batholith.Job, manifest []byte) er
 	return nil
 }
 
+func (w *world) Books(ctx context.Context, j batholith.Job) (batholith.Books, error) {
+	segs, err := w.store.Segments(ctx, j.ID)
+	b := batholith.Books{Segments: segs}
+	for _, s := range segs {
+		b.Before = append(b.Before, s.Key)
+	}
+	return b, err
+}
+
 func (w *world) Erase(_ context.Context, j batholith.Job) error {
 	return w.step("erase")
 }

@@ -95,6 +95,15 @@ type Kept interface {
 	Unpublished(ctx context.Context, id, why string) error
 }
 
+// Restoring is the part of the database that knows of jobs which may be older than their buckets.
+type Restoring interface {
+	// Rebook replaces what the database has of a restored job, which then is not marked any more. batholith.ErrMoved: its segments have changed
+	// since the books were made.
+	Rebook(ctx context.Context, id string, b batholith.Books) error
+	// EndRestored ends a restored job as its manifest says.
+	EndRestored(ctx context.Context, id string, from batholith.Status, m batholith.Manifest, message string, at time.Time) error
+}
+
 // Forgetting is the part of the database that erases jobs.
 type Forgetting interface {
 	// Forgetting lists the ids of the jobs that are to be forgotten, and which of them with their output.
@@ -136,6 +145,7 @@ type Store interface {
 	Publications
 	Kept
 	Forgetting
+	Restoring
 	Shared
 }
 
@@ -163,6 +173,8 @@ type Publisher interface {
 	Salvage(ctx context.Context, job batholith.Job, epoch int64) error
 	// Clean deletes the job's temporary objects and aborts its uploads.
 	Clean(ctx context.Context, job batholith.Job) error
+	// Books reads what the job's bucket shows to be done.
+	Books(ctx context.Context, job batholith.Job) (batholith.Books, error)
 	// Erase deletes the job's output.
 	Erase(ctx context.Context, job batholith.Job) error
 }

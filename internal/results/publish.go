@@ -25,6 +25,8 @@ type PublisherStore interface {
 	Uploads
 	// Files lists the job's input files in order.
 	Files(ctx context.Context, job string) ([]batholith.File, error)
+	// ChunksOf returns the job's chunks with these numbers.
+	ChunksOf(ctx context.Context, job string, numbers []int) ([]batholith.Chunk, error)
 	// Ledger returns the job's sums for the manifest.
 	Ledger(ctx context.Context, job string) (batholith.Ledger, error)
 }

@@ -28,7 +28,7 @@ func (s *Store) Claim(ctx context.Context, worker, id string, n int, _ time.Time
 		chunks = nil
 		// No lock: a claim that meets a seal comes before or after it, and changes nothing that the seal decides.
 		j, err := s.readGate(ctx, tx, id, "")
-		if err != nil || j.sealed || j.paused || j.status != batholith.StatusScheduled && j.status != batholith.StatusInProgress {
+		if err != nil || j.sealed || j.paused || j.restored || j.status != batholith.StatusScheduled && j.status != batholith.StatusInProgress {
 			return err
 		}
 		living, _, err := s.watch.look(ctx, tx)
@@ -81,6 +81,8 @@ type gate struct {
 	sealed bool
 	kept   bool // its results are kept
 	paused bool
+	// restored: its rows are not compared with its bucket yet
+	restored bool
 }
 
 // lockJob reads a job's gate, which cannot change before the transaction ends.
@@ -92,7 +94,7 @@ func (s *Store) lockJob(ctx context.Context, tx *sql.Tx, id string) (gate, error
 func (s *Store) readGate(ctx context.Context, tx *sql.Tx, id, lock string) (gate, error) {
 	var g gate
 	var sealed int
-	err := tx.QueryRowContext(ctx, `SELECT status, sealed, kept <> '', paused > 0 FROM jobs WHERE id = $1`+lock, id).Scan(&g.status, &sealed, &g.kept, &g.paused)
+	err := tx.QueryRowContext(ctx, `SELECT status, sealed, kept <> '', paused > 0, restored > 0 FROM jobs WHERE id = $1`+lock, id).Scan(&g.status, &sealed, &g.kept, &g.paused, &g.restored)
 	g.sealed = sealed != 0
 	return g, found(err)
 }

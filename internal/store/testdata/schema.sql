@@ -181,6 +181,10 @@ CREATE TABLE progress (
     modified           INTEGER NOT NULL, -- time of the worker's latest commit
     PRIMARY KEY (job, worker)
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE receivers (
+    name TEXT    NOT NULL PRIMARY KEY,
+    seq  INTEGER NOT NULL -- the last event that it has got: events.seq
+) STRICT, WITHOUT ROWID;
 CREATE TABLE segments (
     job     TEXT    NOT NULL REFERENCES jobs (id),
     key     TEXT    NOT NULL,
