@@ -41,6 +41,7 @@ func Default(profile string) *Config {
 		Memory:     defaultMemory,
 		Reuse:      "off",
 		Provenance: "manifest",
+		Canary:     20,
 		Currency:   "USD",
 		Limits:     limitsOf(limits),
 		origins:    map[string]Origin{},

@@ -7,6 +7,9 @@ import (
 	"github.com/batholith/batholith"
 )
 
+// Sample returns how many of a job's records are sent before the others.
+func (c *Config) Sample(j batholith.Job) int { return j.Canary(c.Canary) }
+
 // currencies matches the code of a currency (ISO 4217).
 var currencies = regexp.MustCompile(`^[A-Z]{3}$`)
 
@@ -30,6 +33,9 @@ func (c *Config) Price(names ...string) batholith.Price {
 // checkPrices checks the prices.
 func (l *loader) checkPrices() {
 	c := l.config
+	if c.Canary < 0 || c.Canary > batholith.MaxCanary {
+		l.bad("canary", fmt.Sprintf("write 0 for none, or at most %d", batholith.MaxCanary), "%d is not possible", c.Canary)
+	}
 	if !currencies.MatchString(c.Currency) {
 		l.bad("currency", "write the three letters of a currency, such as USD or EUR", "%q is not a currency", c.Currency)
 	}

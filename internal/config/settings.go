@@ -92,6 +92,10 @@ type Config struct {
 	// manifest or lines. The manifest counts the answers by model server and by the model name
 	// in the answer. With lines, each output line also names its own, in a member "batholith".
 	Provenance string `yaml:"provenance"`
+	// Number of records that a job sends before the others, spread over its input, if it has at
+	// least 50 times as many. If all of them fail in the same way, the job is paused and its note
+	// says why; 0: none. The tag batholith:canary of a job has precedence.
+	Canary int `yaml:"canary"`
 	// What tokens cost, by model. Get and List of jobs, manifests and `batholith usage` then tell
 	// the cost. A changed price counts for records that are committed from then on.
 	Prices []Price `yaml:"prices"`

@@ -67,8 +67,8 @@ func (a *API) ListTagsForResource(ctx context.Context, in *bedrock.ListTagsForRe
 	return out, nil
 }
 
-// checkTagKeys rejects keys that begin with aws:, which AWS reserves, duplicate keys, and a value of
-// batholith:reuse that cannot be read: a job with a misspelt id would pay for all its answers again.
+// checkTagKeys rejects keys that begin with aws:, which AWS reserves, duplicate keys, and values of
+// batholith:reuse and batholith:canary that cannot be read: a job with a misspelt id would pay for all its answers again.
 func checkTagKeys(tags []batholith.Tag) error {
 	seen := make(map[string]bool, len(tags))
 	for _, t := range tags {
@@ -79,6 +79,11 @@ func checkTagKeys(tags []batholith.Tag) error {
 			return bedrock.Validation("The tag key '%s' is there twice.", t.Key)
 		}
 		seen[t.Key] = true
+		if t.Key == batholith.CanaryTag {
+			if _, err := batholith.ParseCanary(t.Value); err != nil {
+				return bedrock.Validation("The value of the tag '%s' cannot be used: %v.", t.Key, err)
+			}
+		}
 		if t.Key == batholith.ReuseTag {
 			if _, err := batholith.ParseReuse(t.Value); err != nil {
 				return bedrock.Validation("The value of the tag '%s' cannot be used: %v.", t.Key, err)

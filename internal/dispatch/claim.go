@@ -18,6 +18,9 @@ import (
 // feed claims chunks and offers their records, until an error ends it. The error is the cause of take, of the lease's term, or a permanent
 // fault.
 func (f *feed) feed(take context.Context) error {
+	if err := f.trySample(take); err != nil {
+		return err
+	}
 	for {
 		if err := f.room(take); err != nil {
 			return err
@@ -217,16 +220,23 @@ func (f *feed) offer(p *portion, items []*item, hits []found) (known []*item, an
 	for _, h := range hits {
 		h.it.term = f.term
 	}
+	f.flying += len(hits)
+	known, answers = f.put(f.sample.split(items))
+	return known, answers, nil
+}
+
+// put makes records ready for the lanes, and returns those whose answer is known already, see offer. The caller holds queue.mu.
+func (f *feed) put(items []*item) (known []*item, answers []batholith.Answer) {
 	ask, known := f.sort(items)
 	for _, it := range known {
-		answers = append(answers, q.answers.known[it.same])
+		answers = append(answers, f.queue.answers.known[it.same])
 	}
-	f.flying += len(known) + len(hits)
+	f.flying += len(known)
 	f.ready.add(f.stageAll(ask))
 	f.changes(len(ask))
-	q.recount = 0
-	q.wake()
-	return known, answers, nil
+	f.queue.recount = 0
+	f.queue.wake()
+	return known, answers
 }
 
 // read fetches a chunk's bytes and its block of the index, in parallel.

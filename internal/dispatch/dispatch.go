@@ -38,6 +38,12 @@ type Store interface {
 	Tagged(ctx context.Context, key string) (map[string]string, error)
 	// Note replaces the note of a job that is not terminal. An empty message removes it.
 	Note(ctx context.Context, job, message string) error
+	// ClaimSample leases up to n chunks that are spread evenly over the job, always the same. passed: the job has no sample any more.
+	ClaimSample(ctx context.Context, worker, job string, n int) (chunks []batholith.Chunk, passed bool, err error)
+	// PassSample stores that the job has no sample any more.
+	PassSample(ctx context.Context, job string) error
+	// HoldJob pauses a job for its worker, unless it is paused; until is when it goes on by itself; zero: not at all. The job has no sample any more.
+	HoldJob(ctx context.Context, job, reason string, until time.Time) error
 }
 
 // Sink takes finished outcomes. Add returns when the outcome is in the journal's queue, which does not mean that it is on disk. Flush
@@ -108,6 +114,8 @@ type Options struct {
 	// errors. A nil error reports that the job continues. nil: no reports.
 	Waits func(job string, since time.Time, err error)
 	Log   *slog.Logger
+	// Sample returns how many records of a job are sent before the others; 0: none. nil: none of any job.
+	Sample func(batholith.Job) int
 	// Memory stores the limits found for the backends. nil: each start searches them again.
 	Memory Memory
 	// Loads lets the workers of one server share its limit. nil: this worker has the limit for itself.

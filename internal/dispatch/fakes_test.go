@@ -39,13 +39,16 @@ type world struct {
 	// uncommitted is what Flush answers for a job whose outcomes are in the journal only.
 	uncommitted map[string]error
 
+	sampled map[string]bool
+	holds   map[string]batholith.Pause
+
 	claims  int
 	claimed func(nth int) error // fails a claim after its effect
 	sunk    chan struct{}       // told after every outcome
 }
 
 func newWorld(t *testing.T) *world {
-	return &world{t: t, bucket: objecttest.NewMemory(), files: map[string][]batholith.File{}, chunks: map[string][]*batholith.Chunk{},
+	return &world{sampled: map[string]bool{}, holds: map[string]batholith.Pause{}, t: t, bucket: objecttest.NewMemory(), files: map[string][]batholith.File{}, chunks: map[string][]*batholith.Chunk{},
 		notes: map[string]string{}, faults: map[string]error{}, outcomes: map[string]map[batholith.RecordKey]batholith.Outcome{},
 		lines: map[string]string{}, sunk: make(chan struct{}, 1)}
 }
@@ -141,6 +144,45 @@ func (w *world) Claim(_ context.Context, worker, job string, n int, _ time.Time)
 		}
 	}
 	return out, nil
+}
+
+// ClaimSample claims spread chunks; w.sampled says that there is no sample any more.
+func (w *world) ClaimSample(_ context.Context, worker, job string, n int) (out []batholith.Chunk, passed bool, _ error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.sampled[job] {
+		return nil, true, nil
+	}
+	all := w.chunks[job]
+	for i := range n {
+		if c := all[i*len(all)/n]; c.State == batholith.ChunkPending {
+			c.State, c.Owner, c.Epoch = batholith.ChunkLeased, worker, c.Epoch+1
+			cp := *c
+			cp.Done = slices.Clone(c.Done)
+			out = append(out, cp)
+		}
+	}
+	return out, false, nil
+}
+
+func (w *world) PassSample(_ context.Context, job string) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.sampled[job] = true
+	return nil
+}
+
+func (w *world) HoldJob(_ context.Context, job, reason string, until time.Time) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.sampled[job], w.holds[job] = true, batholith.Pause{Reason: reason, Until: until}
+	return nil
+}
+
+func (w *world) held(job string) batholith.Pause {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.holds[job]
 }
 
 func (w *world) Release(_ context.Context, worker, job string) error {

@@ -76,6 +76,7 @@ type feed struct {
 	later    retries           // records that failed and wait
 	media    stage             // records whose objects in S3 are not read yet
 	twins    twins
+	sample   sample
 	flying   int     // records in flight
 	out      flights // the same records, without those that are concluded without being sent
 	borrowed float64 // tokens taken before the job's turn, see neighbour
@@ -139,6 +140,7 @@ type item struct {
 	failedOn *lane
 	trial    bool // it was taken although its class is paused
 	apart    bool // it is sent only while nothing else is in flight
+	sampled  bool // it is of the sample, and has no outcome
 	ends     bool // it ends with its latest failure and is not sent again
 }
 

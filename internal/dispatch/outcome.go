@@ -53,6 +53,7 @@ func (l *lane) conclude(it *item, kind batholith.OutcomeKind, a batholith.Answer
 		return
 	}
 	f.notes(e)
+	f.judges(it, kind, e)
 	f.share(it, a, e != nil)
 	f.concludes(it, a.Tokens.Add(it.wasted), e == nil)
 }

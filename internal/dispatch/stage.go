@@ -110,6 +110,7 @@ func (f *feed) refuse(it *item, e *batholith.RecordError) {
 		return
 	}
 	f.notes(e)
+	f.judges(it, batholith.OutcomeInvalid, e)
 	f.share(it, batholith.Answer{}, true)
 	f.concludes(it, it.wasted, false)
 }

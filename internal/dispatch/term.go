@@ -51,6 +51,7 @@ func (f *feed) letGo() {
 	f.ready, f.later, f.twins = newWalk(f.d.o.Room), nil, twins{}
 	f.queue.held -= f.held
 	f.held, f.dry = 0, false
+	f.sample = sample{}
 	for p := range f.loaded {
 		p.hold.Release()
 	}

@@ -64,6 +64,8 @@ type Options struct {
 	Models *Models
 	Log    *slog.Logger     // nil: nothing is logged
 	Limits batholith.Limits // bounds on the input and the duration of a job
+	// Sample returns how many of a job's records are sent before the others. nil: none.
+	Sample func(batholith.Job) int
 	// Price returns what the tokens of a model cost now, by its catalogue id and the name that the job has for it. It is called for each
 	// commit. nil: nothing has a price.
 	Price func(names ...string) batholith.Price
@@ -208,6 +210,7 @@ func (e *Engine) joinWorker() (err error) {
 		Fault:    func(job string, err error) { e.life.Fault(job, err) },
 		Waits:    func(job string, since time.Time, err error) { e.life.Waits(job, lifecycle.ToRead, since, err) },
 		Canary:   dialect.Canary,
+		Sample:   o.Sample,
 		Attempts: o.Attempts, Reuse: o.Reuse, Earlier: o.Earlier, Scratch: o.Dir, Sourced: o.Sourced, Discreet: o.Discreet,
 		Drain: o.Drain, Room: room, Listener: o.Listener, Lease: lease, Leases: o.Store.Leases, Workers: workers})
 	e.calls = newInteractive(e)

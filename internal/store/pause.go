@@ -33,6 +33,31 @@ func (s *Store) ResumeJob(ctx context.Context, account, id string) error {
 	})
 }
 
+// HoldJob pauses a job because its worker wants it, until a time, or for good if it is zero. A job that is paused stays as it is. The job has
+// no sample any more. It returns [batholith.ErrMoved] if the job has ended or is ending.
+func (s *Store) HoldJob(ctx context.Context, id, reason string, until time.Time) error {
+	err := s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		now, err := s.at(ctx, tx, time.Now())
+		if err != nil {
+			return err
+		}
+		if until, err = s.at(ctx, tx, until); err != nil {
+			return err
+		}
+		r, err := tx.ExecContext(ctx, `
+			UPDATE jobs SET sampled = 1, note = '', pause_reason = CASE WHEN paused > 0 THEN pause_reason ELSE $1 END,
+				pause_until = CASE WHEN paused > 0 THEN pause_until ELSE $2 END, paused = CASE WHEN paused > 0 THEN paused ELSE $3 END,
+				modified = CASE WHEN modified > $3 THEN modified ELSE $3 END
+			WHERE id = $4 AND `+mayPause, batholith.CutMessage(reason), millis(until), millis(now), id)
+		return changed(ctx, tx, r, err, id, batholith.ErrMoved)
+	})
+	if err != nil {
+		return wrap("pause job", id, err)
+	}
+	s.changes.signal()
+	return nil
+}
+
 // changePause runs a change of the account's job, and wakes the subscribers.
 func (s *Store) changePause(ctx context.Context, verb, account, id string, change func(ctx context.Context, tx *sql.Tx, now int64) (sql.Result, error)) error {
 	err := s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {

@@ -15,6 +15,9 @@ func pausing() []law {
 		{"ThePauseThatCameFirstStands", pauseStands},
 		{"AJobThatEndsIsNotPaused", pauseRefused},
 		{"APauseAndItsEndWakeSubscribers", pauseWakes},
+		{"AJobThatItsWorkerHoldsIsPausedUntilItIsResumed", pauseHeld},
+		{"ASampleIsSpreadOverTheJobAndOneWorkerHasIt", sampleClaimed},
+		{"ASampleOfALostWorkerIsClaimedByAnother", sampleLost},
 	}
 }
 
@@ -141,4 +144,65 @@ func pauseWakes(t *testing.T, p Port) {
 	<-changes
 	no(t, p.ResumeJob(t.Context(), account, id))
 	<-changes
+}
+
+func pauseHeld(t *testing.T, p Port) {
+	id := running(t, p, 1, 1)
+	tomorrow := time.Now().Add(24 * time.Hour).Truncate(time.Millisecond)
+	no(t, p.HoldJob(t.Context(), id, "a cap", tomorrow))
+	no(t, p.HoldJob(t.Context(), id, "another", time.Time{}))
+	j, err := p.Job(t.Context(), account, id)
+	no(t, err)
+	if j.Paused.Reason != "a cap" || j.Paused.Until.Sub(tomorrow).Abs() > 5*time.Second {
+		t.Errorf("%+v, want a cap until %s", j.Paused, tomorrow)
+	}
+	no(t, p.PauseJob(t.Context(), account, id, "a user")) // it does not go on by itself any more
+	j, err = p.Job(t.Context(), account, id)
+	no(t, err)
+	same(t, []string{j.Paused.Reason, j.Paused.Until.String()}, []string{"a user", time.Time{}.String()})
+	_, passed, err := p.ClaimSample(t.Context(), "w1", id, 1)
+	no(t, err)
+	same(t, passed, false) // nothing is leased while it is paused
+	no(t, p.ResumeJob(t.Context(), account, id))
+	_, passed, err = p.ClaimSample(t.Context(), "w1", id, 1)
+	no(t, err)
+	same(t, passed, true)
+	moveStopping := p.Move(t.Context(), id, batholith.StatusInProgress, batholith.StatusStopping, "", start())
+	no(t, moveStopping)
+	refused(t, p.HoldJob(t.Context(), id, "too late", time.Time{}), batholith.ErrMoved)
+}
+
+// sampled demands the chunks that a worker gets of a job's sample.
+func sampled(t *testing.T, p Port, worker, id string, n int, wantPassed bool, want ...int) {
+	t.Helper()
+	chunks, passed, err := p.ClaimSample(t.Context(), worker, id, n)
+	no(t, err)
+	same(t, passed, wantPassed)
+	same(t, ns(chunks), append([]int{}, want...))
+}
+
+func sampleClaimed(t *testing.T, p Port) {
+	id, small := running(t, p, 1, 10), running(t, p, 2, 2)
+	alive(t, p, "w1", "w2")
+	sampled(t, p, "w1", id, 4, false, 0, 2, 5, 7)
+	sampled(t, p, "w2", id, 4, false)
+	sampled(t, p, "w1", id, 4, false) // its own are not claimed again
+	sampled(t, p, "w1", small, 4, false, 0, 1)
+	no(t, p.PassSample(t.Context(), id))
+	no(t, p.PassSample(t.Context(), id))
+	sampled(t, p, "w2", id, 4, true)
+	same(t, ns(claim(t, p, "w2", id, 2)), []int{1, 3})
+	no(t, p.Release(t.Context(), "w1", small))
+	no(t, p.PauseJob(t.Context(), account, small, "why"))
+	sampled(t, p, "w1", small, 4, false)
+}
+
+func sampleLost(t *testing.T, p Port) {
+	id := running(t, p, 1, 10)
+	alive(t, p, "w1")
+	sampled(t, p, "w1", id, 2, false, 0, 5)
+	sampled(t, p, "w2", id, 2, false)
+	time.Sleep(2 * time.Minute) // the lease of w1 is over
+	alive(t, p, "w2")
+	sampled(t, p, "w2", id, 2, false, 0, 5)
 }

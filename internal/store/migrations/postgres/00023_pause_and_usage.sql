@@ -5,6 +5,8 @@
 ALTER TABLE jobs ADD COLUMN paused BIGINT NOT NULL DEFAULT 0;
 ALTER TABLE jobs ADD COLUMN pause_until BIGINT NOT NULL DEFAULT 0;
 ALTER TABLE jobs ADD COLUMN pause_reason TEXT COLLATE "C" NOT NULL DEFAULT '';
+-- Whether the sample of records that is sent before the others has passed, or has paused the job: there is no other.
+ALTER TABLE jobs ADD COLUMN sampled BIGINT NOT NULL DEFAULT 0;
 CREATE INDEX jobs_paused ON jobs (submitted) WHERE paused > 0;
 
 -- What the records of jobs took, by day, worker and price. A row is written in the transaction of each commit, and stays when its job is
@@ -44,6 +46,7 @@ UPDATE compatibility SET oldest = 20;
 DROP TABLE job_usage;
 DROP TRIGGER paused_changed ON jobs;
 DROP INDEX jobs_paused;
+ALTER TABLE jobs DROP COLUMN sampled;
 ALTER TABLE jobs DROP COLUMN pause_reason;
 ALTER TABLE jobs DROP COLUMN pause_until;
 ALTER TABLE jobs DROP COLUMN paused;

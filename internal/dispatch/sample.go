@@ -1,0 +1,203 @@
+package dispatch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/batholith/batholith"
+)
+
+// A sample of a job's records is sent before the others (docs/decisions/0046). If all of them fail alike, the job is paused, so that the
+// others are not burnt. One worker has the sample; others wait. What a crash leaves:
+//
+//	its chunks are claimed     the next owner of the chunks sends the records of the sample that have no outcome
+//	some have outcomes         the same; an answer among them, in the job's counters, passes the sample
+//	the job is paused, or the sample has passed: one transaction each, and there is no other sample
+//
+// A resumed job goes on without a sample, whatever has paused it.
+
+// samplePlaces is how many chunks of the input the sample is spread over at most.
+const samplePlaces = 8
+
+// sample is the state of a feed while its sample is sent. Guarded by queue.mu.
+type sample struct {
+	quota map[int]int // records of the sample in each chunk; nil: no sample is being sent
+	held  []*item     // other records of these chunks
+	left  int         // records of the sample without an outcome
+	sent  int
+	kind  batholith.OutcomeKind
+	first *batholith.RecordError // of the first record that failed
+	mixed bool                   // a record was answered, or failed in another way
+}
+
+// picks reports whether a record belongs to the sample: in each chunk they are evenly spread.
+func (s *sample) picks(it *item) bool {
+	n, quota := int64(it.chunk.Count), int64(s.quota[it.chunk.N])
+	at := it.key.Record - it.chunk.First
+	if quota >= n {
+		return true
+	}
+	i := at * quota / n // the number of the pick at or before it
+	return i*n/quota == at || (i+1)*n/quota == at && i+1 < quota
+}
+
+// split takes the records out of items that must wait for the sample. The caller holds queue.mu.
+func (s *sample) split(items []*item) (send []*item) {
+	if s.quota == nil {
+		return items
+	}
+	for _, it := range items {
+		if s.picks(it) {
+			it.sampled = true
+			s.left++
+			s.sent++
+			send = append(send, it)
+		} else {
+			s.held = append(s.held, it)
+		}
+	}
+	return send
+}
+
+// tell takes in the outcome of a record. e is its error, or nil. The caller holds queue.mu.
+func (s *sample) tell(kind batholith.OutcomeKind, e *batholith.RecordError) {
+	s.left--
+	switch {
+	case e == nil:
+		s.mixed = true
+	case s.first == nil:
+		s.kind, s.first = kind, e
+	case kind != s.kind || e.Code != s.first.Code:
+		s.mixed = true
+	}
+}
+
+// judges takes in the outcome of a record of the sample.
+func (f *feed) judges(it *item, kind batholith.OutcomeKind, e *batholith.RecordError) {
+	if !it.sampled {
+		return
+	}
+	f.queue.mu.Lock()
+	defer f.queue.mu.Unlock()
+	it.sampled = false
+	f.sample.tell(kind, e)
+	f.nudge()
+}
+
+// trySample sends the job's sample, if it has one that was not sent yet, and waits for its outcomes. It returns nil when all records may be sent.
+func (f *feed) trySample(take context.Context) error {
+	if f.d.o.Sample == nil {
+		return nil
+	}
+	job := f.job
+	err := f.insist(take, "read the tags of a job", func() (err error) {
+		job.Tags, err = f.d.o.Store.Tags(take, job.Account, job.ID)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	n := f.d.o.Sample(job)
+	if n <= 0 {
+		return nil
+	}
+	if f.job.Counts.Succeeded > 0 {
+		return f.passSample(take)
+	}
+	for {
+		if err := f.room(take); err != nil {
+			return err
+		}
+		var chunks []batholith.Chunk
+		var passed bool
+		err := f.insist(take, "claim the chunks of a sample", func() (err error) {
+			chunks, passed, err = f.d.o.Store.ClaimSample(take, f.d.o.Worker, f.job.ID, min(n, samplePlaces))
+			f.unsure = f.unsure || err != nil
+			return err
+		})
+		if err != nil || passed {
+			return err
+		}
+		if len(chunks) > 0 {
+			return f.sendSample(take, chunks, n)
+		}
+		f.unneeded() // another worker has them
+		if err := f.until(take, f.d.o.Lease/5, func() bool { return false }); err != nil {
+			return err
+		}
+	}
+}
+
+// sendSample sends n records of the chunks and decides.
+func (f *feed) sendSample(take context.Context, chunks []batholith.Chunk, n int) error {
+	quota := map[int]int{}
+	for i, c := range chunks {
+		quota[c.N] = n / len(chunks)
+		if i < n%len(chunks) {
+			quota[c.N]++
+		}
+	}
+	f.queue.mu.Lock()
+	f.sample = sample{quota: quota}
+	f.queue.mu.Unlock()
+	for len(chunks) > 0 {
+		loaded, err := f.load(take, chunks)
+		if err != nil {
+			return err
+		}
+		chunks = chunks[loaded:]
+	}
+	if err := f.until(take, 0, func() bool { return f.sample.left == 0 || f.sample.mixed }); err != nil {
+		return err
+	}
+	f.queue.mu.Lock()
+	s := f.sample
+	f.queue.mu.Unlock()
+	before := int(f.job.Counts.Errored) // of the sample of an owner that has died
+	if s.mixed || s.sent+before == 0 {
+		if err := f.passSample(take); err != nil {
+			return err
+		}
+		return f.release()
+	}
+	why := f.sampleFailed(s, s.sent+before)
+	f.d.o.Log.Warn("a job is paused, because all records of its sample failed alike", "job", f.job.ID, "records", s.sent+before)
+	err := f.insist(take, "pause the job", func() error { return f.d.o.Store.HoldJob(take, f.job.ID, why, time.Time{}) })
+	if err != nil && !errors.Is(err, batholith.ErrMoved) {
+		return err
+	}
+	<-take.Done() // the pause is seen as any other
+	return context.Cause(take)
+}
+
+// sampleFailed is the reason of the pause.
+func (f *feed) sampleFailed(s sample, n int) string {
+	example := ""
+	if s.first != nil {
+		example = fmt.Sprintf(", for example: %s", f.noted(s.first))
+	}
+	return fmt.Sprintf("the first %d records, spread over the input, all failed in the same way%s. The other %d were not sent. Fix the cause and resume, which sends them without another test; or end the job with: batholith stop %s",
+		n, example, max(f.job.Counts.Total-int64(n), 0), f.job.ID)
+}
+
+// passSample stores that the job has no sample any more.
+func (f *feed) passSample(take context.Context) error {
+	return f.insist(take, "store that a sample has passed", func() error { return f.d.o.Store.PassSample(take, f.job.ID) })
+}
+
+// release offers the records that waited for the sample.
+func (f *feed) release() error {
+	q := f.queue
+	q.mu.Lock()
+	held := slices.DeleteFunc(f.sample.held, func(it *item) bool { return it.over() })
+	f.sample = sample{}
+	known, answers := f.put(held)
+	q.mu.Unlock()
+	for i, it := range known {
+		f.repeat(it, answers[i])
+	}
+	return nil
+}
