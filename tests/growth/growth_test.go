@@ -36,6 +36,16 @@ func migrate(t *testing.T, s *harness.Server, to string, env ...string) (said st
 	return string(out), err
 }
 
+// preview runs batholith migrate --check, which changes nothing.
+func preview(t *testing.T, s *harness.Server, to string) (said string) {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), harness.Binary(t), "migrate", "--check", "--data", s.Data, "--to", to).CombinedOutput()
+	if err != nil {
+		t.Errorf("migrate --check: %v\n%s", err, out)
+	}
+	return string(out)
+}
+
 // complete waits for the end of a job and compares its output.
 func complete(t *testing.T, s *harness.Server, job string, records int) {
 	t.Helper()
@@ -112,7 +122,13 @@ func TestARunningServerIsNotMoved(t *testing.T) {
 	if said, err = migrate(t, s, to); err == nil || !strings.Contains(said, "in use by process") || !strings.Contains(said, "stop it") {
 		t.Errorf("%v: %s", err, said)
 	}
+	if said := preview(t, s, to); !strings.Contains(said, "0 jobs (0 not ended) would be moved") || !strings.Contains(said, "stop it before the move") {
+		t.Error(said)
+	}
 	s.Stop()
+	if said := preview(t, s, to); !strings.Contains(said, "0 jobs (0 not ended) would be moved") || strings.Contains(said, "stop it") {
+		t.Error(said)
+	}
 	if said, err = migrate(t, s, to, "PGPASSWORD=geheim"); err != nil || strings.Contains(said, "geheim") {
 		t.Errorf("%v: %s", err, said)
 	}
