@@ -183,6 +183,7 @@ func (s *service) work(ctx context.Context, api, scrapes net.Listener, at addres
 		return err
 	}
 	o.Price = func(names ...string) batholith.Price { return s.settings().Price(names...) }
+	o.Sample = func(j batholith.Job) int { return s.settings().Sample(j) }
 	o.Retention = func() (time.Duration, int) { r := s.settings().Retention; return r.JobsAfter, r.JobsKeep }
 	o.Place, o.Access, o.Roles, o.Media = s.places.Open, s.places.Access, s.places, s.callMedia
 	s.places.Networks = o.Networks

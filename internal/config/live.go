@@ -52,6 +52,7 @@ var changeable = map[string]bool{
 	"reuse":                 live,
 	"strict_bodies":         live,
 	"provenance":            live,
+	"canary":                live,
 	"prices":                live,
 	"currency":              live,
 	"metrics":               restart, // the content of its token_file is followed
