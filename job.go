@@ -29,6 +29,8 @@ type Request struct {
 	VPC          *VPC   `json:",omitempty"`
 	TimeoutHours int    `json:",omitempty"` // 0: the configured default
 	Tags         []Tag  `json:",omitempty"`
+	// Trace is the trace context of the request that created the job (W3C traceparent); "": it was not traced. It is no part of the request.
+	Trace string `json:",omitempty"`
 }
 
 // Location is an S3 URI, with the account that must own its bucket if the client named one.

@@ -64,6 +64,7 @@ type Merged struct {
 type Published struct {
 	Job   string
 	Model string // catalogue id
+	Trace string // of the job (Request.Trace)
 	Epoch int64  // of the publication; a higher epoch replaces a lower one
 	Final bool   // true: all output of the job; its small manifest follows when its end is decided. False: partial output while the job runs
 	Files int    // number of output objects
@@ -75,6 +76,7 @@ type Published struct {
 type Moved struct {
 	Job       string
 	Model     string // catalogue id
+	Trace     string // of the job (Request.Trace)
 	From, To  Status
 	Submitted time.Time // when the job was created
 	At        time.Time

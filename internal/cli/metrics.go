@@ -53,10 +53,14 @@ func (s *service) observe() {
 
 // listener is the listener of the engine's events.
 func (s *service) listener() batholith.Listener {
-	if s.metrics == nil {
-		return batholith.Listener{}
+	var l batholith.Listener
+	if s.metrics != nil {
+		l = s.metrics.Listener()
 	}
-	return s.metrics.Listener()
+	if s.traces != nil {
+		l = telemetry.Both(l, s.traces.Listener())
+	}
+	return l
 }
 
 // watch sets where the gauges come from, once the engine is there.
@@ -68,8 +72,11 @@ func (s *service) watch() {
 	if notice := s.o.Notice; notice != nil {
 		from.DiskFull = func() bool { return notice() == diskIsFull }
 	}
-	for _, m := range s.engine.Models().Models() {
-		from.Models = append(from.Models, m.ID)
+	from.Models = func() (ids []string) {
+		for _, m := range s.engine.Models().Models() {
+			ids = append(ids, m.ID)
+		}
+		return ids
 	}
 	s.metrics.Watch(from)
 }

@@ -68,6 +68,7 @@ type service struct {
 	s3cert  *certs.Keeper        // of the embedded S3
 	models  *engine.Models       // of a worker
 	metrics *telemetry.Telemetry // nil: none
+	traces  *telemetry.Traces    // nil: nothing is traced
 	engine  *engine.Engine
 	clock   engine.Clock // of the database
 	ready   atomic.Bool  // jobs can be taken and run
@@ -110,6 +111,18 @@ func serve(ctx context.Context, o serveOptions) error {
 	if scrapes != nil {
 		defer scrapes.Close()
 	}
+	closeTraces, err := s.openTraces(ctx)
+	if err != nil {
+		return err
+	}
+	defer closeTraces()
+	profiles, err := openProfiles(ctx, o.Config.Debug.Listen)
+	if err != nil {
+		return err
+	}
+	if profiles != nil {
+		defer profiles.Close()
+	}
 	if s.store, err = openStore(ctx, o.Config); err != nil {
 		return err
 	}
@@ -133,7 +146,7 @@ func serve(ctx context.Context, o serveOptions) error {
 	if at.S3, err = s.startS3(ctx, below, &base); err != nil {
 		return err
 	}
-	err = s.work(ctx, api, scrapes, at)
+	err = s.work(ctx, api, scrapes, profiles, at)
 	stopBelow()
 	return errors.Join(err, base.Wait())
 }
@@ -152,7 +165,7 @@ func (s *service) openCallers(ctx context.Context) (err error) {
 
 // work connects the parts and runs the engine, the policies, the certificates and the API until ctx ends or one of
 // them fails. Recover reads the journal before the API accepts a request.
-func (s *service) work(ctx context.Context, api, scrapes net.Listener, at addresses) (err error) {
+func (s *service) work(ctx context.Context, api, scrapes, profiles net.Listener, at addresses) (err error) {
 	s.base = s.reach(at)
 	if s.places, err = placesOf(s.o.Config, s.base); err != nil {
 		return err
@@ -176,6 +189,9 @@ func (s *service) work(ctx context.Context, api, scrapes net.Listener, at addres
 		s.places.Watch = s.metrics.Bucket
 	}
 	o.Listener = s.listener()
+	if s.traces != nil {
+		o.Tracer, o.Trace = s.traces, s.traces.Of
+	}
 	o.API, o.Worker, o.Log, o.Store, o.Dir = s.o.Config.API(), s.o.Config.Worker(), s.o.Log, s.store, s.o.Config.Data
 	o.Shared, o.Clock = s.o.Config.Postgres(), &s.clock
 	o.Subnets, o.SecurityGroups = within(s.o.Config.Network)
@@ -210,6 +226,7 @@ func (s *service) work(ctx context.Context, api, scrapes net.Listener, at addres
 	}
 	s.followCertificates(ctx, g)
 	s.serveMetrics(ctx, g, scrapes)
+	s.serveProfiles(ctx, g, profiles)
 	if s.o.Again != nil {
 		g.Go(func() error { return s.followSettings(ctx) })
 	}
@@ -377,6 +394,9 @@ func (s *service) api() http.Handler {
 		trail := audit.Of(ctx)
 		trail.Sender(who.Account, who.Principal)
 		trail.Asked("bedrock:" + operation)
+		if s.traces != nil {
+			s.traces.Known(ctx, operation)
+		}
 	}
 	wire := bedrock.NewHandler(s.engine.Service(), bedrock.Options{Profile: profile(c), LimitsNow: s.engine.Limits, Log: s.o.Log,
 		Admit: admit(verifier), Authenticate: authenticate(verifier), Known: known, Observe: s.answered})
@@ -393,6 +413,9 @@ func (s *service) api() http.Handler {
 			wire.ServeHTTP(w, r)
 		}
 	})))
+	if s.traces != nil {
+		calls = s.traces.Handler(calls)
+	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { calls.ServeHTTP(w, runtime.WithKey(r)) })
 }
 

@@ -69,6 +69,8 @@ func (l *loader) check() {
 	l.checkOIDC()
 	l.checkTLS()
 	l.checkMetrics()
+	l.checkTraces()
+	l.checkDebug()
 	if a := c.Audit; a.MaxSize < 1<<20 || a.Keep < 0 {
 		l.bad("audit.max_size", "write 1MiB or more, and for audit.keep 0 or more", "%s and %d files are not possible", a.MaxSize, a.Keep)
 	}

@@ -73,7 +73,7 @@ var valueOf = map[string]string{"currency": "EUR",
 	"limits.default_timeout_hours": "48", "limits.min_timeout_hours": "2", "limits.max_timeout_hours": "200",
 	"s3.access_key_id": "K", "s3.secret_access_key_env": "SECRET", "region": "eu-west-1", "s3.region": "eu-west-1",
 	"simulated.schedule": "16@30s", "simulated.refuse": "503", "s3.profile": "minio",
-	"oidc.issuer": "https://login.example.net", "metrics.token_env": "SECRET",
+	"oidc.issuer": "https://login.example.net", "metrics.token_env": "SECRET", "traces.endpoint": "http://127.0.0.1:4318", "traces.headers_env": "HEADERS",
 }
 
 func TestEverySettingHasItsThreeNames(t *testing.T) {
@@ -123,7 +123,7 @@ func TestEverySettingHasItsThreeNames(t *testing.T) {
 				text = map[string]string{"cert": cert, "key": key, "ca": ca, "client_ca": ca, "min_version": "1.2"}[name]
 				delete(others, s.Path)
 			}
-			env := []string{"SECRET=x"}
+			env := []string{"SECRET=x", "HEADERS=a=b"}
 			if s.Path == "kms.data_key" {
 				file := filepath.Join(t.TempDir(), "k")
 				if _, err := kms.Create(file, "k1", time.Now()); err != nil {

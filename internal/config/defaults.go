@@ -39,6 +39,7 @@ func Default(profile string) *Config {
 		Simulated:  Simulated{OutputTokens: 32, Refuse: 429},
 		Attempts:   4,
 		Memory:     defaultMemory,
+		Traces:     Tracing{Sample: 0.01},
 		Reuse:      "off",
 		Provenance: "manifest",
 		Canary:     20,

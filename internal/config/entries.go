@@ -20,6 +20,7 @@ func (l *loader) complete() {
 		c.S3.Listen = "off"
 	}
 	c.Metrics.Token = l.env[c.Metrics.TokenEnv]
+	c.Traces.Headers = l.env[c.Traces.HeadersEnv]
 	c.StorePassword = l.env[c.StorePasswordEnv]
 	l.oneSecret("s3.secret_access_key", c.S3.SecretAccessKey, c.S3.SecretAccessKeyEnv)
 	c.S3.SecretAccessKey = cmp.Or(c.S3.SecretAccessKey, l.env[c.S3.SecretAccessKeyEnv])

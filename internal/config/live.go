@@ -56,6 +56,8 @@ var changeable = map[string]bool{
 	"prices":                live,
 	"currency":              live,
 	"metrics":               restart, // the content of its token_file is followed
+	"traces":                restart,
+	"debug":                 restart,
 	"retention":             live,
 	"limits":                live,
 	"limits.hour":           restart, // deadlines of stored jobs are measured in it

@@ -1,6 +1,11 @@
 package config
 
-import "net"
+import (
+	"fmt"
+	"net"
+	"net/url"
+	"strings"
+)
 
 // Off is the value of an address that switches its listener off.
 const Off = "off"
@@ -24,4 +29,48 @@ func (l *loader) checkMetrics() {
 	}
 	l.secretNamed("metrics.token_env", m.TokenEnv)
 	l.secretFile("metrics.token_file", m.TokenFile)
+}
+
+// checkTraces checks where traces are sent.
+func (l *loader) checkTraces() {
+	t := l.config.Traces
+	if t.Endpoint != "" {
+		l.web("traces.endpoint", t.Endpoint)
+	}
+	if !(t.Sample >= 0 && t.Sample <= 1) { // also rejects NaN
+		l.bad("traces.sample", "write a share from 0 to 1, such as 0.01", "%v is not a valid share", t.Sample)
+	}
+	l.secretNamed("traces.headers_env", t.HeadersEnv)
+	if _, err := t.Pairs(); err != nil {
+		l.bad("traces.headers_env", "write name=value,name=value", "what the variable %s holds is not valid: %v", t.HeadersEnv, err)
+	}
+}
+
+// Pairs returns the headers by their names.
+func (t Tracing) Pairs() (map[string]string, error) {
+	all := map[string]string{}
+	for i, pair := range strings.Split(t.Headers, ",") {
+		if strings.TrimSpace(pair) == "" {
+			continue
+		}
+		name, value, ok := strings.Cut(pair, "=")
+		text, err := url.PathUnescape(strings.TrimSpace(value))
+		if name = strings.TrimSpace(name); !ok || err != nil || !headerForm.MatchString(name) {
+			return nil, fmt.Errorf("header %d is not name=value", i+1) // it does not quote the value, which is a secret
+		}
+		all[name] = text
+	}
+	return all, nil
+}
+
+// checkDebug checks where profiles are answered. They hold what is in memory: prompts, answers and keys.
+func (l *loader) checkDebug() {
+	at := l.config.Debug.Listen
+	if at == "" {
+		return
+	}
+	l.address("debug.listen", at)
+	if host, _, err := net.SplitHostPort(at); err == nil && !loopback(host) && !l.config.Insecure {
+		l.bad("debug.listen", "listen on 127.0.0.1, or allow it with --insecure where the network is trusted", "%s can be reached from other machines, and profiles show what the process has in its memory", at)
+	}
 }

@@ -56,6 +56,10 @@ type Config struct {
 	Audit Audit `yaml:"audit"`
 	// Metrics for Prometheus, at /metrics.
 	Metrics Metrics `yaml:"metrics"`
+	// Traces for OpenTelemetry, sent to a collector.
+	Traces Tracing `yaml:"traces"`
+	// Profiles of the process, for its developers.
+	Debug Debug `yaml:"debug"`
 	// Allow plain HTTP on addresses that other machines can reach. Prompts, answers and bearer
 	// keys can then be read on the network.
 	Insecure bool `yaml:"insecure"`
@@ -216,6 +220,30 @@ type Audit struct {
 	// Refuse requests while the audit log cannot be written. Without this setting, requests are
 	// served, and the log and /readyz say how many lines are missing.
 	Required bool `yaml:"required"`
+}
+
+// Tracing configures the export of traces.
+type Tracing struct {
+	// URL of a receiver of OTLP over HTTP, such as http://127.0.0.1:4318. Absent: that of the
+	// standard variables OTEL_EXPORTER_OTLP_ENDPOINT and OTEL_EXPORTER_OTLP_TRACES_ENDPOINT; without
+	// them, nothing is traced. Other OTEL_ variables count too.
+	Endpoint string `yaml:"endpoint"`
+	// Share of the requests for records of jobs that are traced, from 0 to 1. Requests to the API,
+	// interactive calls and the statuses of jobs are all traced.
+	Sample float64 `yaml:"sample"`
+	// Name of the environment variable with the headers of each request to the receiver, in the
+	// form of OTEL_EXPORTER_OTLP_HEADERS: name=value,name=value.
+	HeadersEnv string `yaml:"headers_env"`
+
+	// Headers is the value of the variable HeadersEnv.
+	Headers string `yaml:"-"`
+}
+
+// Debug configures profiles.
+type Debug struct {
+	// Address of a listener of its own with profiles of the process (/debug/pprof/), on this machine
+	// only unless insecure is set, such as 127.0.0.1:6060. Absent: none.
+	Listen string `yaml:"listen"`
 }
 
 // Metrics configures /metrics.

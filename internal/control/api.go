@@ -113,6 +113,9 @@ type Options struct {
 	// by itself.
 	Keys Keys
 
+	// Trace returns the trace context of a request, which is stored with the job that it creates; "": it is not traced. nil: no request is.
+	Trace func(ctx context.Context) string
+
 	Now   func() time.Time // this process's clock, in which the store takes times; nil: time.Now
 	Clock func() time.Time // the clock of stored times; nil: Now
 	NewID func() string    // nil: a random id

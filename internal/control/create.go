@@ -50,6 +50,9 @@ func (a *API) CreateModelInvocationJob(ctx context.Context, in *bedrock.CreateMo
 		return a.repeated(ctx, who, req, hash, spent)
 	}
 	// The timeout is stored with the job, so later changes of the settings do not affect it.
+	if a.Trace != nil {
+		req.Trace = a.Trace(ctx)
+	}
 	req.TimeoutHours = cmp.Or(req.TimeoutHours, a.LimitsNow().DefaultTimeoutHours)
 	model, _ := a.Models.Lookup(req.ModelID) // checked above
 	now := a.Now().UTC()

@@ -127,6 +127,8 @@ type Options struct {
 	Workers func(model string) int
 	// Trace gets the state of each lane several times a second while requests are in flight. nil: no samples.
 	Trace func(limit.Sample)
+	// Tracer follows requests. nil: nobody does.
+	Tracer Tracer
 	// Listener is called for every attempt.
 	Listener batholith.Listener
 

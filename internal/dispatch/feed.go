@@ -141,6 +141,7 @@ type item struct {
 	trial    bool // it was taken although its class is paused
 	apart    bool // it is sent only while nothing else is in flight
 	sampled  bool // it is of the sample, and has no outcome
+	span     span // of the present attempt
 	ends     bool // it ends with its latest failure and is not sent again
 }
 

@@ -275,6 +275,7 @@ func (c *call) attempt(ctx context.Context, l *lane, do func(context.Context, *T
 	defer t.release()
 	err := do(ctx, t)
 	t.lands()
+	t.span.end(t.tokens, err)
 	c.retry, c.wait, c.sent = nil, 0, t.asked
 	if ctx.Err() != nil { // the call was cancelled: this says nothing about the server
 		if err == nil {

@@ -171,6 +171,7 @@ func (l *lane) ask(it *item, r *room) (answer batholith.Answer, err error) {
 func (l *lane) exchange(it *item, call *batholith.Call) ([]byte, error) {
 	*call = dialect.Without(l.ranked(*call), batholith.Spare(l.spared.Load()))
 	for without := batholith.Spare(0); ; {
+		it.span.sign(call)
 		body, err := l.backend.Do(it.term, *call)
 		if err == nil {
 			l.spares(without)
@@ -202,6 +203,9 @@ func (l *lane) exchange(it *item, call *batholith.Call) ([]byte, error) {
 // sets notes that a request of the record is sent now.
 func (l *lane) sets(it *item) {
 	it.flight = l.limit.Begin()
+	if t := l.d.o.Tracer; t != nil {
+		it.span.parent, it.span.done = t.Record(it.feed.job.Trace, it.told(l))
+	}
 	defer func() {
 		if sent := l.d.o.Listener.Sent; sent != nil {
 			sent(it.told(l))
@@ -336,6 +340,7 @@ func (f *feed) begin(until context.Context) bool {
 
 // report tells the listener how an attempt ended.
 func (l *lane) report(it *item, a batholith.Answer, err error) {
+	it.span.end(a.Tokens, err)
 	o := &l.d.o.Listener
 	if !it.asked || o.Answered == nil && o.Refused == nil && o.Failed == nil {
 		return

@@ -34,6 +34,7 @@ type Turn struct {
 	begun  bool             // the client has got something of the answer
 	tokens batholith.Tokens // of the answer
 	room   *room
+	span   span // of the latest request
 }
 
 // Model returns the backend's own name of the model, and Dialect the translation for this backend.
@@ -126,7 +127,8 @@ func (t *Turn) exchange(ctx context.Context, call *batholith.Call, send func() e
 	t.once = call.ServerTools
 	*call = dialect.Without(*call, batholith.Spare(t.l.spared.Load()))
 	for without := batholith.Spare(0); ; {
-		t.sets()
+		t.sets(ctx)
+		t.span.sign(call)
 		err := batholith.Guard("read an answer", send)
 		t.lands()
 		if err == nil {
@@ -141,6 +143,7 @@ func (t *Turn) exchange(ctx context.Context, call *batholith.Call, send func() e
 		if refused == 0 {
 			return err
 		}
+		t.span.end(batholith.Tokens{}, err)
 		without |= refused
 		*call = dialect.Without(*call, refused)
 		t.l.limit.Succeeded(t.flight, 0) // the server works
@@ -148,7 +151,10 @@ func (t *Turn) exchange(ctx context.Context, call *batholith.Call, send func() e
 }
 
 // sets notes that a request is sent now.
-func (t *Turn) sets() {
+func (t *Turn) sets(ctx context.Context) {
+	if tracer := t.l.d.o.Tracer; tracer != nil {
+		t.span.parent, t.span.done = tracer.Call(ctx, batholith.Attempt{Model: t.l.model, Backend: t.backend.String(), Path: t.call.class.path, Protocol: t.backend.Protocol(), Number: 1})
+	}
 	t.flight = t.l.limit.Begin()
 	t.asked, t.flying = true, true
 	t.l.mu.Lock()

@@ -52,7 +52,7 @@ func (e *Engine) joinCalls() {
 		e.room = room
 	}
 	e.dispatch = dispatch.New(dispatch.Options{Worker: e.id, Store: jobless{o.Store}, Sink: noOutcomes{}, Memory: o.Store, Loads: o.Store, Log: o.Log, Canary: dialect.Canary,
-		Drain: o.Drain, Room: room, Listener: o.Listener})
+		Drain: o.Drain, Room: room, Tracer: o.Tracer, Listener: o.Listener})
 	e.calls = newInteractive(e)
 }
 

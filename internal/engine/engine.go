@@ -69,6 +69,9 @@ type Options struct {
 	// Price returns what the tokens of a model cost now, by its catalogue id and the name that the job has for it. It is called for each
 	// commit. nil: nothing has a price.
 	Price func(names ...string) batholith.Price
+	// Tracer follows requests to model servers; nil: nobody does. Trace returns the trace context of a request to the API; nil: none is traced.
+	Tracer dispatch.Tracer
+	Trace  func(ctx context.Context) string
 	// Listener is called for events in this process.
 	Listener batholith.Listener
 
@@ -212,7 +215,7 @@ func (e *Engine) joinWorker() (err error) {
 		Canary:   dialect.Canary,
 		Sample:   o.Sample,
 		Attempts: o.Attempts, Reuse: o.Reuse, Earlier: o.Earlier, Scratch: o.Dir, Sourced: o.Sourced, Discreet: o.Discreet,
-		Drain: o.Drain, Room: room, Listener: o.Listener, Lease: lease, Leases: o.Store.Leases, Workers: workers})
+		Drain: o.Drain, Room: room, Tracer: o.Tracer, Listener: o.Listener, Lease: lease, Leases: o.Store.Leases, Workers: workers})
 	e.calls = newInteractive(e)
 	publisher := results.NewPublisher(results.PublisherOptions{Store: o.Store, Costs: e.costs, Open: e.open, Log: o.Log, PartBytes: o.PartBytes, Room: room, Worker: e.id, Shelf: shelf, Listener: o.Listener})
 	e.life = lifecycle.New(lifecycle.Options{Store: o.Store, Dispatch: e.dispatch, Publisher: publisher, Shelf: e.writer, Place: o.Place,
@@ -301,7 +304,7 @@ func (e *Engine) refused(j batholith.Job) func(input []byte) string {
 // one, the workers are notified, or see the stop at their next look at the database.
 func (e *Engine) joinAPI() {
 	o := control.Options{Store: e.o.Store, Models: e.o.Models, Stopper: lifecycle.Stopper{Store: e.o.Store, Listener: e.o.Listener}, Roles: e.o.Roles,
-		LimitsNow: e.Limits, Profile: e.o.Profile, Region: e.o.Region, Keys: e.o.Keys, Authorizer: e.o.Authorizer, Notice: e.o.Notice, Forecaster: e, Clock: e.clock.Now}
+		LimitsNow: e.Limits, Profile: e.o.Profile, Region: e.o.Region, Keys: e.o.Keys, Authorizer: e.o.Authorizer, Notice: e.o.Notice, Forecaster: e, Trace: e.o.Trace, Clock: e.clock.Now}
 	if e.o.Networks.Networks != nil {
 		o.Network = e.o.Networks
 	}

@@ -22,6 +22,7 @@ type drive struct {
 	role        string // ARN
 	model       string // catalogue id
 	created     time.Time
+	trace       string // batholith.Request.Trace
 	expires     time.Time
 	waits       *waits
 	wake        chan struct{} // 1-buffered, never closed; gets a value after every change below
@@ -57,7 +58,7 @@ type drive struct {
 
 // newDrive makes a drive. Its goroutine starts with run.
 func newDrive(l *Lifecycle, job batholith.Job) *drive {
-	d := &drive{l: l, account: job.Account, id: job.ID, owner: job.Account + "/" + job.Owner, role: job.RoleARN, model: job.Model, created: job.Submitted, expires: job.Expires,
+	d := &drive{l: l, account: job.Account, id: job.ID, owner: job.Account + "/" + job.Owner, role: job.RoleARN, model: job.Model, created: job.Submitted, trace: job.Trace, expires: job.Expires,
 		wake: make(chan struct{}, 1), hurry: make(chan struct{}, 1), counts: job.Counts}
 	d.waits = newWaits(l, job.ID, d.spent)
 	d.waits.look, d.waits.revoked, d.waits.others = d.look, d.revoke, d.othersGoOn
@@ -379,7 +380,7 @@ func (d *drive) moved(from, to batholith.Status, at time.Time) {
 	failpoint.Here("lifecycle.moved")
 	d.l.o.Log.Info("job moved", "job", d.id, "from", from, "to", to)
 	if f := d.l.o.Listener.Moved; f != nil {
-		f(batholith.Moved{Job: d.id, Model: d.model, Submitted: d.created, From: from, To: to, At: at})
+		f(batholith.Moved{Job: d.id, Model: d.model, Trace: d.trace, Submitted: d.created, From: from, To: to, At: at})
 	}
 	if to.Terminal() {
 		failpoint.Here("lifecycle.ended")

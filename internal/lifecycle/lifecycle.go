@@ -409,7 +409,7 @@ func (l *Lifecycle) Begin(ctx context.Context, id string) error {
 	if f := l.o.Listener.Moved; f != nil && err == nil {
 		m := batholith.Moved{Job: id, From: batholith.StatusScheduled, To: batholith.StatusInProgress, At: at}
 		if d != nil {
-			m.Model, m.Submitted = d.model, d.created
+			m.Model, m.Trace, m.Submitted = d.model, d.trace, d.created
 		}
 		f(m)
 	}

@@ -37,7 +37,7 @@ func (s Stopper) Stop(ctx context.Context, account, id string) error {
 			at := time.Now()
 			err = s.Store.Move(ctx, id, job.Status, next, "", at)
 			if f := s.Listener.Moved; f != nil && err == nil {
-				f(batholith.Moved{Job: id, Model: job.Model, Submitted: job.Submitted, From: job.Status, To: next, At: at})
+				f(batholith.Moved{Job: id, Model: job.Model, Trace: job.Trace, Submitted: job.Submitted, From: job.Status, To: next, At: at})
 			}
 		}
 		if errors.Is(err, batholith.ErrMoved) { // its status has changed: try again, at most once for each status

@@ -117,7 +117,7 @@ func (p *Publisher) attempt(ctx context.Context, job batholith.Job, epoch int64,
 		return m, fmt.Errorf("publish job %s: %w", job.ID, err)
 	}
 	if f := p.o.Listener.Published; f != nil {
-		told := batholith.Published{Job: job.ID, Model: job.Model, Epoch: epoch, Final: final, Files: len(m.Batholith.Files), Took: time.Since(began)}
+		told := batholith.Published{Job: job.ID, Model: job.Model, Trace: job.Trace, Epoch: epoch, Final: final, Files: len(m.Batholith.Files), Took: time.Since(began)}
 		for _, file := range m.Batholith.Files {
 			told.Bytes += file.Bytes
 		}

@@ -104,12 +104,14 @@ type work struct {
 }
 
 // work sums the jobs of each model. The mean of a model's records is remembered, for a model whose jobs have no outcome yet.
-func (s *service) work(c batholith.Census, models []string) map[string]work {
+func (s *service) work(c batholith.Census, models func() []string) map[string]work {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	all := map[string]work{}
-	for _, model := range models {
-		all[model] = work{}
+	if models != nil {
+		for _, model := range models() {
+			all[model] = work{}
+		}
 	}
 	processed, tokens := map[string]float64{}, map[string]float64{}
 	for _, g := range c.Jobs {

@@ -32,8 +32,8 @@ type Sources struct {
 	Outcomes func() (results.State, bool)
 	Waiting  func() map[string]int // jobs that wait, by the kind of the wait
 	Memory   func() (used, size int64)
-	Models   []string    // catalogue ids: what is pending for them is told also if it is nothing
-	DiskFull func() bool // the disk of the data directory is full
+	Models   func() []string // catalogue ids: what is pending for them is told also if it is nothing
+	DiskFull func() bool     // the disk of the data directory is full
 }
 
 // Telemetry holds the metrics of a process. It is safe for concurrent use.
@@ -61,8 +61,10 @@ func New(b Build) *Telemetry {
 
 // Watch sets where gauges come from. The counters of its models begin at 0 now, so that the first event is an increase.
 func (t *Telemetry) Watch(s Sources) {
-	for _, model := range s.Models {
-		t.outcomes.begin(model)
+	if s.Models != nil {
+		for _, model := range s.Models() {
+			t.outcomes.begin(model)
+		}
 	}
 	t.sources.Store(&s)
 }

@@ -61,7 +61,7 @@ func full() *Telemetry {
 		Waiting:  func() map[string]int { return map[string]int{"store": 1, "read": 0} },
 		Memory:   func() (int64, int64) { return 1, 2 },
 		DiskFull: func() bool { return true },
-		Models:   []string{"m", "n", "idle"},
+		Models:   func() []string { return []string{"m", "n", "idle"} },
 	})
 	return t
 }
