@@ -57,6 +57,8 @@ type ManifestSource struct {
 type ManifestReuse struct {
 	JobARN  string `json:"jobArn"`
 	Records int64  `json:"recordCount"`
+	Input   int64  `json:"inputTokenCount"` // that the answers tell. They were counted by the earlier job, and no other counter includes them
+	Output  int64  `json:"outputTokenCount"`
 }
 
 // ManifestChanges counts, for each member name, the answers for which the member was dropped or mapped.
@@ -78,6 +80,18 @@ type Sources struct {
 	of      []ManifestSource  // in order of first use
 	at      map[[3]string]int // index in of, by backend, model and recipe
 	changes ManifestChanges
+	saved   map[string]Tokens // of answers of earlier jobs, by job
+}
+
+// Taken reports whether an answer was taken from an earlier job.
+func (s *Source) Taken() bool { return s != nil && strings.HasPrefix(s.Backend, "arn:") }
+
+// Save adds the tokens of an answer that was taken from an earlier job.
+func (s *Sources) Save(from *Source, t Tokens) {
+	if s.saved == nil {
+		s.saved = map[string]Tokens{}
+	}
+	s.saved[from.Backend] = s.saved[from.Backend].Add(t)
 }
 
 // Note adds the source of one answer. nil, an unknown source, is ignored.
@@ -130,7 +144,8 @@ func (s *Sources) reused() (from []ManifestReuse) {
 		i, ok := at[of.Backend]
 		if !ok {
 			i = len(from)
-			from, at[of.Backend] = append(from, ManifestReuse{JobARN: of.Backend}), i
+			t := s.saved[of.Backend]
+			from, at[of.Backend] = append(from, ManifestReuse{JobARN: of.Backend, Input: t.Input, Output: t.Output}), i
 		}
 		from[i].Records += of.Records
 	}

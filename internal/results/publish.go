@@ -15,7 +15,9 @@ import (
 
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/blob"
+	"github.com/batholith/batholith/internal/dialect"
 	"github.com/batholith/batholith/internal/failpoint"
+	"github.com/batholith/batholith/internal/jsonl"
 	"github.com/batholith/batholith/internal/memory"
 )
 
@@ -353,6 +355,12 @@ func (w *outputs) line(o *batholith.Outcome) error {
 	} else {
 		w.counts.Succeeded++
 		w.sources.Note(o.Source)
+		if w.final && o.Source.Taken() {
+			if a, ok := jsonl.ParseAnswer(o.Line); ok {
+				t, _ := dialect.TokensIn(a.Output)
+				w.sources.Save(o.Source, t)
+			}
+		}
 	}
 	w.entry.Lines++
 	w.entry.Bytes += int64(len(o.Line))

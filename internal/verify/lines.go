@@ -12,6 +12,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/batholith/batholith"
+	"github.com/batholith/batholith/internal/dialect"
 	"github.com/batholith/batholith/internal/jsonl"
 	"github.com/batholith/batholith/internal/words"
 )
@@ -264,17 +265,12 @@ func (c *collation) odd(what string) {
 // answer checks one modelOutput and adds its token counts.
 func (c *collation) answer(value []byte) {
 	value = c.sourced(value)
-	var u told
-	options := []json.Options{jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)}
-	if err := json.Unmarshal(value, &u, options...); err != nil {
-		u = told{}
-		if !jsontext.Value(value).IsValid(jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)) {
-			c.odd("modelOutput is not a JSON value")
-			return
-		}
+	t, ok := dialect.TokensIn(value)
+	if !ok && !jsontext.Value(value).IsValid(jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)) {
+		c.odd("modelOutput is not a JSON value")
+		return
 	}
 	c.answers++
-	t, ok := u.tokens()
 	if !ok {
 		c.untold++
 	}
@@ -310,49 +306,4 @@ func reasonOf(err error) string {
 		return p.Reason
 	}
 	return err.Error()
-}
-
-// told holds the token counts in answers of all body families. Each family has its own member
-// names.
-type told struct {
-	Usage struct {
-		Anthropic     *int64 `json:"input_tokens"`
-		AnthropicRead int64  `json:"cache_read_input_tokens"`
-		AnthropicOut  int64  `json:"output_tokens"`
-		Converse      *int64 `json:"inputTokens"`
-		ConverseRead  int64  `json:"cacheReadInputTokens"`
-		NovaRead      int64  `json:"cacheReadInputTokenCount"`
-		ConverseOut   int64  `json:"outputTokens"`
-		OpenAI        *int64 `json:"prompt_tokens"`
-		OpenAIOut     int64  `json:"completion_tokens"`
-	} `json:"usage"`
-	Titan   *int64 `json:"inputTextTokenCount"`
-	Results []struct {
-		TokenCount int64 `json:"tokenCount"`
-	} `json:"results"`
-	Llama    *int64 `json:"prompt_token_count"`
-	LlamaOut int64  `json:"generation_token_count"`
-}
-
-// tokens returns the counts as the job added them: input includes cached tokens, and counts
-// that batholith.BelievedTokens rejects are 0. ok is false if the answer has none.
-func (t told) tokens() (batholith.Tokens, bool) {
-	u, n := t.Usage, batholith.BelievedTokens
-	switch {
-	case u.Anthropic != nil:
-		return batholith.Tokens{Input: n(n(*u.Anthropic) + n(u.AnthropicRead)), Output: n(u.AnthropicOut)}, true
-	case u.Converse != nil:
-		return batholith.Tokens{Input: n(n(*u.Converse) + n(u.ConverseRead) + n(u.NovaRead)), Output: n(u.ConverseOut)}, true
-	case u.OpenAI != nil:
-		return batholith.Tokens{Input: n(*u.OpenAI), Output: n(u.OpenAIOut)}, true
-	case t.Titan != nil:
-		sum := batholith.Tokens{Input: n(*t.Titan)}
-		for _, r := range t.Results {
-			sum = sum.Add(batholith.Tokens{Output: n(r.TokenCount)})
-		}
-		return sum, true
-	case t.Llama != nil:
-		return batholith.Tokens{Input: n(*t.Llama), Output: n(t.LlamaOut)}, true
-	}
-	return batholith.Tokens{}, false
 }
