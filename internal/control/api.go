@@ -3,6 +3,7 @@ package control
 import (
 	"context"
 	"crypto/rand"
+	"log/slog"
 	"time"
 
 	"github.com/batholith/batholith"
@@ -113,6 +114,7 @@ type Options struct {
 	// by itself.
 	Keys Keys
 
+	Log *slog.Logger // nil: nothing is logged
 	// Trace returns the trace context of a request, which is stored with the job that it creates; "": it is not traced. nil: no request is.
 	Trace func(ctx context.Context) string
 

@@ -55,9 +55,9 @@ func (a *API) CreateModelInvocationJob(ctx context.Context, in *bedrock.CreateMo
 	}
 	req.TimeoutHours = cmp.Or(req.TimeoutHours, a.LimitsNow().DefaultTimeoutHours)
 	model, _ := a.Models.Lookup(req.ModelID) // checked above
-	now := a.Now().UTC()
+	now, id := a.Now().UTC(), a.NewID()
 	job, err := a.Store.CreateJob(ctx, batholith.Job{
-		ID: a.NewID(), Account: who.Account, Region: a.Region, Owner: who.Principal,
+		ID: id, Account: who.Account, Region: a.Region, Owner: who.Principal,
 		Model: model.ID, Request: req, Status: batholith.StatusSubmitted,
 		Submitted: now, Modified: now, Expires: now.Add(a.LimitsNow().Timeout(req.TimeoutHours)),
 	}, hash, a.LimitsNow().MaxActiveJobsPerModel)
@@ -65,6 +65,9 @@ func (a *API) CreateModelInvocationJob(ctx context.Context, in *bedrock.CreateMo
 		return nil, a.refuseCreate(err, req)
 	}
 	failpoint.Here("control.created")
+	if a.Log != nil && job.ID == id { // else a request with the same token has created it before
+		a.Log.Info("job created", "job", id, "account", job.Account, "owner", job.Owner, "name", job.Name, "model", job.Model)
+	}
 	return &bedrock.CreateModelInvocationJobOutput{JobARN: job.ARN().String()}, nil
 }
 

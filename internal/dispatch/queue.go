@@ -300,8 +300,15 @@ func (f *feed) tells() {
 			q.mu.Unlock()
 			return
 		}
+		waited := f.said != ""
 		f.said = why
 		q.mu.Unlock()
+		switch {
+		case why != "":
+			f.d.o.Log.Warn("records of the job wait", "job", f.job.ID, "why", why)
+		case waited:
+			f.d.o.Log.Info("records of the job are sent again", "job", f.job.ID)
+		}
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(f.d.send), 10*time.Second)
 		if err := f.d.o.Store.Note(ctx, f.job.ID, why); err != nil {
 			f.d.o.Log.Warn("note on job", "job", f.job.ID, "err", err)

@@ -303,8 +303,8 @@ func (e *Engine) refused(j batholith.Job) func(input []byte) string {
 // joinAPI makes the part that answers operations. In a process with a worker, a stop cancels requests in flight at once. In a process without
 // one, the workers are notified, or see the stop at their next look at the database.
 func (e *Engine) joinAPI() {
-	o := control.Options{Store: e.o.Store, Models: e.o.Models, Stopper: lifecycle.Stopper{Store: e.o.Store, Listener: e.o.Listener}, Roles: e.o.Roles,
-		LimitsNow: e.Limits, Profile: e.o.Profile, Region: e.o.Region, Keys: e.o.Keys, Authorizer: e.o.Authorizer, Notice: e.o.Notice, Forecaster: e, Trace: e.o.Trace, Clock: e.clock.Now}
+	o := control.Options{Store: e.o.Store, Models: e.o.Models, Stopper: lifecycle.Stopper{Store: e.o.Store, Listener: e.o.Listener, Log: e.o.Log}, Roles: e.o.Roles,
+		LimitsNow: e.Limits, Profile: e.o.Profile, Region: e.o.Region, Keys: e.o.Keys, Authorizer: e.o.Authorizer, Notice: e.o.Notice, Forecaster: e, Trace: e.o.Trace, Log: e.o.Log, Clock: e.clock.Now}
 	if e.o.Networks.Networks != nil {
 		o.Network = e.o.Networks
 	}

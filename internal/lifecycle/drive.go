@@ -378,7 +378,14 @@ func (d *drive) move(ctx context.Context, job batholith.Job, e batholith.Event, 
 // moved reports a change of the status to the log and the listener.
 func (d *drive) moved(from, to batholith.Status, at time.Time) {
 	failpoint.Here("lifecycle.moved")
-	d.l.o.Log.Info("job moved", "job", d.id, "from", from, "to", to)
+	about := []any{"job", d.id, "from", from, "to", to}
+	if to.Terminal() {
+		d.mu.Lock()
+		c := d.counts
+		d.mu.Unlock()
+		about = append(about, "records", c.Total, "answered", c.Succeeded, "errors", c.Errored)
+	}
+	d.l.o.Log.Info("job moved", about...)
 	if f := d.l.o.Listener.Moved; f != nil {
 		f(batholith.Moved{Job: d.id, Model: d.model, Trace: d.trace, Submitted: d.created, From: from, To: to, At: at})
 	}
@@ -420,10 +427,14 @@ func (d *drive) beganAt() time.Time {
 // committed takes in the job's counters. Older ones than those known are ignored.
 func (d *drive) committed(c batholith.Counts) {
 	d.mu.Lock()
+	first := d.counts.Processed == 0 && c.Processed > 0
 	if c.Processed >= d.counts.Processed {
 		d.counts = c
 	}
 	d.mu.Unlock()
+	if first {
+		d.l.o.Log.Info("first outcomes of the job are stored", "job", d.id, "outcomes", c.Processed)
+	}
 	d.nudge()
 }
 

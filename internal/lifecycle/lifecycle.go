@@ -405,6 +405,9 @@ func (l *Lifecycle) Begin(ctx context.Context, id string) error {
 	at := time.Now()
 	err := l.o.Store.Move(ctx, id, batholith.StatusScheduled, batholith.StatusInProgress, "", at)
 	failpoint.Here("lifecycle.begun")
+	if err == nil {
+		l.o.Log.Info("job moved", "job", id, "from", batholith.StatusScheduled, "to", batholith.StatusInProgress)
+	}
 	d := l.drive(id)
 	if f := l.o.Listener.Moved; f != nil && err == nil {
 		m := batholith.Moved{Job: id, From: batholith.StatusScheduled, To: batholith.StatusInProgress, At: at}

@@ -3,6 +3,7 @@ package lifecycle
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"time"
 
 	"github.com/batholith/batholith"
@@ -13,6 +14,7 @@ import (
 // Options.Look at the latest.
 type Stopper struct {
 	Listener batholith.Listener // its Moved is called
+	Log      *slog.Logger       // nil: nothing is logged
 	Store    interface {
 		Job(ctx context.Context, account, id string) (batholith.Job, error)
 		Move(ctx context.Context, id string, from, to batholith.Status, message string, at time.Time) error
@@ -36,6 +38,9 @@ func (s Stopper) Stop(ctx context.Context, account, id string) error {
 			}
 			at := time.Now()
 			err = s.Store.Move(ctx, id, job.Status, next, "", at)
+			if s.Log != nil && err == nil {
+				s.Log.Info("job moved", "job", id, "from", job.Status, "to", next)
+			}
 			if f := s.Listener.Moved; f != nil && err == nil {
 				f(batholith.Moved{Job: id, Model: job.Model, Trace: job.Trace, Submitted: job.Submitted, From: job.Status, To: next, At: at})
 			}
@@ -51,7 +56,7 @@ func (s Stopper) Stop(ctx context.Context, account, id string) error {
 // Stop is [Stopper.Stop] in the process that runs the job. After it returns, no more records of the job are sent here, and requests in
 // flight are cancelled.
 func (l *Lifecycle) Stop(ctx context.Context, account, id string) error {
-	err := Stopper{Store: l.o.Store, Listener: l.o.Listener}.Stop(ctx, account, id)
+	err := Stopper{Store: l.o.Store, Listener: l.o.Listener, Log: l.o.Log}.Stop(ctx, account, id)
 	if d := l.drive(id); err == nil && d != nil {
 		d.callOff(batholith.ErrStopped)
 	}

@@ -118,6 +118,11 @@ func (p *Publisher) attempt(ctx context.Context, job batholith.Job, epoch int64,
 	if err != nil {
 		return m, fmt.Errorf("publish job %s: %w", job.ID, err)
 	}
+	level := slog.LevelInfo
+	if !final { // there may be many
+		level = slog.LevelDebug
+	}
+	p.o.Log.Log(ctx, level, "output of the job is published", "job", job.ID, "final", final, "files", len(m.Batholith.Files), "took", time.Since(began))
 	if f := p.o.Listener.Published; f != nil {
 		told := batholith.Published{Job: job.ID, Model: job.Model, Trace: job.Trace, Epoch: epoch, Final: final, Files: len(m.Batholith.Files), Took: time.Since(began)}
 		for _, file := range m.Batholith.Files {

@@ -183,7 +183,7 @@ func (w *Writer) discard(ctx context.Context, p *parcel) {
 		return
 	}
 	if err := p.place.Output.Delete(ctx, p.commit.Segment.Key); err != nil {
-		w.o.Log.Debug("delete refused segment", "segment", p.commit.Segment.Key, "err", err)
+		w.o.Log.Debug("delete refused segment", "job", p.job(), "segment", p.commit.Segment.Key, "err", err)
 	}
 }
 

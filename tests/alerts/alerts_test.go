@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -78,6 +79,11 @@ func TestAlertsAboutAModelServer(t *testing.T) {
 	w.ends("BatholithBackendDown")
 	w.ends("BatholithBackendFails")
 	w.ends("BatholithBackendRefuses")
+	for _, said := range []string{`msg="records of the job wait" job=` + harness.ID(job), `msg="records of the job are sent again" job=` + harness.ID(job)} {
+		if !strings.Contains(s.Log(), said) {
+			t.Errorf("the log does not say %s", said)
+		}
+	}
 	s.Kill()
 	w.fires("BatholithDown")
 }
