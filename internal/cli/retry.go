@@ -39,7 +39,8 @@ earlier job, so only the rest is sent to the model, and its output is complete. 
 model, its answers are asked again, unless --any-model takes them.
 
 With --only-failed, the input of the new job is a copy of those records alone, beside the output; so is its output. A server
-other than Batholith, such as Amazon's, takes no answers of earlier jobs: there the command always does this.
+other than Batholith, such as Amazon's, takes no answers of earlier jobs, and an output without the echo of modelInput does
+not show whose they are: then the command always does this.
 
 To retry with a corrected input, use: batholith submit INPUT --model ID --reuse JOB
 ` + jobHelp,
@@ -90,9 +91,13 @@ func (a *app) retry(ctx context.Context, c *clients, j jobFacts, r retry) error 
 	if err != nil {
 		return err
 	}
-	if !ours || r.onlyFailed {
+	silent := ours && !r.onlyFailed && c.withoutEcho(ctx, j)
+	if !ours || r.onlyFailed || silent {
 		in.Tags = in.Tags[:len(in.Tags)-1]
-		if !ours && !r.onlyFailed {
+		switch {
+		case silent:
+			plain.Fprintf(a.stderr, "the output of %s has no modelInput by which its answers could be taken: the new job gets a copy of the records without an answer\n", j.id())
+		case !r.onlyFailed:
 			plain.Fprintf(a.stderr, "this server takes no answers of earlier jobs: the new job gets a copy of the records without an answer\n")
 		}
 		if err := a.onlyFailed(ctx, c, j, in, ours); err != nil {

@@ -11,6 +11,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"time"
 
@@ -239,4 +240,35 @@ func eachObjectLine(ctx context.Context, b blob.Bucket, o batholith.Object, do f
 			return nil
 		}
 	}
+}
+
+// silentLine begins a line of Batholith's output that has no modelInput.
+var silentLine = regexp.MustCompile(`^\{"recordId":"(?:[^"\\]|\\.)*","(?:modelOutput|error)":`)
+
+// withoutEcho reports whether the output of a job is known to have no modelInput in its lines. It looks at the first line of the first file.
+func (c *clients) withoutEcho(ctx context.Context, j jobFacts) bool {
+	if c.objects == nil || c.objects.keyID == "" {
+		return false
+	}
+	bucket, key, err := object.ParseURI(j.Output)
+	if err != nil {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	b, prefix := c.objects.store.Bucket(bucket, object.Options{}), object.Below(key)+j.id()+"/"
+	for o, err := range b.List(ctx, prefix) {
+		if err != nil {
+			return false
+		}
+		if !strings.HasSuffix(o.Key, inputSuffix+".out") || o.Bytes == 0 || strings.HasPrefix(o.Key, prefix+batholith.InternalFolder+"/") {
+			continue
+		}
+		head := make([]byte, min(o.Bytes, 4<<10))
+		body := blob.NewReader(ctx, b, o.Key, o.ETag, 0, int64(len(head)))
+		_, err := io.ReadFull(body, head)
+		body.Close()
+		return err == nil && silentLine.Match(head)
+	}
+	return false
 }

@@ -67,6 +67,21 @@ func TestRecordsWithoutAnAnswerAreFoundInAnyOutput(t *testing.T) {
 	}
 }
 
+// A line without the echo is known by its beginning, whatever its id, its answer and its error say.
+func TestALineWithoutTheEchoIsKnown(t *testing.T) {
+	for line, silent := range map[string]bool{
+		`{"recordId":"1","modelOutput":{"modelInput":1}}`:                            true,
+		`{"recordId":"a\"\\","error":{"errorCode":400,"errorMessage":"modelInput"}}`: true,
+		`{"recordId":"1","modelInput":{"x":"\",\"modelOutput\":"},"modelOutput":{}}`: false,
+		`{"recordId":"\",\"modelOutput\":","modelInput":{},"modelOutput":{}}`:        false,
+		`{"modelInput":{},"modelOutput":{},"recordId":"1"}`:                          false,
+	} {
+		if got := silentLine.MatchString(line); got != silent {
+			t.Errorf("%s: %v", line, got)
+		}
+	}
+}
+
 // The retry of a retry is named after the first job, and every name is one that Bedrock accepts.
 func TestTheNameOfARetryDoesNotGrow(t *testing.T) {
 	once := retryName(strings.Repeat("n", 63))

@@ -42,7 +42,17 @@ func TestAnsweredRecordsAreNotAskedAgain(t *testing.T) {
 		s.mu.Lock()
 		s.trouble = 1
 		s.mu.Unlock()
-		w := s.through(func(*worker) {})
+		workers := []*worker{}
+		if s.plan.IntN(2) == 0 { // another worker looks up its chunks by itself
+			s.shared = true
+			b := s.worker("b")
+			b.start()
+			workers = append(workers, b)
+		}
+		workers = append(workers, s.through(func(*worker) {}))
+		if s.shared {
+			workers[0].stop()
+		}
 		taken := s.checkCorrected(j, lines, answers)
 		for content := range answers {
 			if n := len(s.askings()[content]) - len(asked[content]); n > 0 {
@@ -55,7 +65,7 @@ func TestAnsweredRecordsAreNotAskedAgain(t *testing.T) {
 			}
 		}
 		s.checkReused(j, taken)
-		s.checkLeft(w) // equal records are asked for apart, which checkRepeats would take for repeats
+		s.checkLeft(workers...) // equal records are asked for apart, which checkRepeats would take for repeats
 	})
 }
 
