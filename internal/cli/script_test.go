@@ -6,6 +6,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/batholith/batholith/internal/pgtest"
 	"github.com/batholith/batholith/internal/raced"
 )
 
@@ -22,17 +23,30 @@ func TestStories(t *testing.T) {
 	if raced.On {
 		t.Skip("the stories run without the race detector")
 	}
-	testscript.Run(t, testscript.Params{
-		Dir:                 "testdata/script",
-		RequireExplicitExec: true,
-		RequireUniqueNames:  true,
-		Setup: func(e *testscript.Env) error {
-			// No story may reach for the keys or the metadata of the machine that it runs on.
-			e.Setenv("HOME", e.WorkDir)
-			e.Setenv("AWS_EC2_METADATA_DISABLED", "true")
-			e.Values[storyKey{}] = &story{processes: map[string]*process{}}
-			return nil
-		},
-		Cmds: storyCommands,
-	})
+	testscript.Run(t, stories(testscript.Params{Dir: "testdata/script"}))
+}
+
+// TestRetryOnPostgreSQL runs the story of retry with the other database.
+func TestRetryOnPostgreSQL(t *testing.T) {
+	if raced.On {
+		t.Skip("the stories run without the race detector")
+	}
+	database := pgtest.Shared(t).Database(t)
+	testscript.Run(t, stories(testscript.Params{Files: []string{"testdata/script/retry.txtar"}}, "BATHOLITH_STORE", database))
+}
+
+// stories completes the parameters of stories, whose environment gets the pairs of names and values.
+func stories(p testscript.Params, more ...string) testscript.Params {
+	p.RequireExplicitExec, p.RequireUniqueNames, p.Cmds = true, true, storyCommands
+	p.Setup = func(e *testscript.Env) error {
+		// No story may reach for the keys or the metadata of the machine that it runs on.
+		e.Setenv("HOME", e.WorkDir)
+		e.Setenv("AWS_EC2_METADATA_DISABLED", "true")
+		for i := 0; i < len(more); i += 2 {
+			e.Setenv(more[i], more[i+1])
+		}
+		e.Values[storyKey{}] = &story{processes: map[string]*process{}}
+		return nil
+	}
+	return p
 }
