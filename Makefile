@@ -13,7 +13,11 @@ help: ## list the targets
 
 .PHONY: build
 build: ## build bin/batholith, one static binary
-	CGO_ENABLED=0 $(GO) build -trimpath -o bin/batholith ./cmd/batholith
+	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=auto -o bin/batholith ./cmd/batholith
+
+.PHONY: release
+release: ## build what is published into dist/: archives, packages, SBOMs, checksums; VERSION=v1.2.3, else the tag
+	$(GO) run ./scripts/release $(if $(VERSION),-version $(VERSION))
 
 .PHONY: test
 test: ## run all tests and install what they need; PACKAGES=./internal/… selects some

@@ -125,6 +125,6 @@ Exit codes: 0 done, 1 failed, 2 wrong usage or settings, 3 the job did not end C
 		a.tailCommand(), a.downloadCommand(),
 		a.watchCommand(), a.stopCommand(), a.retryCommand(), a.jobCommand(), a.usageCommand(), a.publishCommand(), a.validateCommand(), a.verifyCommand(), a.modelsCommand(), a.doctorCommand(), a.simulateCommand(), a.kmsCommand(), a.configCommand(), a.reloadCommand(), a.migrateCommand(),
 		a.backupCommand(), a.restoreCommand(), a.forgetCommand(), a.reconcileCommand(),
-		a.versionCommand())
+		a.healthCommand(), a.versionCommand())
 	return root
 }

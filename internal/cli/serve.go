@@ -75,6 +75,7 @@ func (a *app) serve(ctx context.Context, c *config.Config, from *settings) error
 	}
 	defer data.Withdraw() // a leftover is harmless: whoever reads it finds nobody listening
 	defer context.AfterFunc(ctx, func() {
+		notifyManager(managerStopping)
 		plain.Fprintf(a.stderr, "Batholith ends: what is in flight is finished or released within %s; a second signal ends it at once\n", words.Span(c.Drain))
 	})()
 	// One logger for the whole process: it leaves out what the message about a full disk already says.
@@ -96,6 +97,7 @@ func (a *app) serve(ctx context.Context, c *config.Config, from *settings) error
 				a.tell("warning", fmt.Sprintf("batholith env will not find this server: %v", err))
 			}
 			a.welcome(c, at)
+			notifyManager(managerReady)
 		}})
 	})
 	if shutDown(ctx, err) {

@@ -48,7 +48,7 @@ func (d dialect) serial() bool { return d.lock == "" }
 // sqliteDialect is the dialect of SQLite.
 func sqliteDialect() dialect {
 	return dialect{
-		goose: goose.DialectSQLite3, migrations: "sqlite", contains: "instr(%[1]s, %[2]s) > 0",
+		goose: goose.DialectSQLite3, migrations: "sqlite", later: later(), contains: "instr(%[1]s, %[2]s) > 0",
 		insertFiles: insertFiles, insertChunks: insertChunks, lockChunks: readChunks, storeDone: storeDone,
 		transact: transactSQLite,
 		repeat:   func(_ context.Context, do func() error) error { return do() }, // the file does not go away

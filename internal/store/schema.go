@@ -49,7 +49,7 @@ func migrate(ctx context.Context, db *sql.DB, d dialect) error {
 // newer decides about a schema of version has that is newer than the version that this program knows. nil: the program works with it.
 func (d dialect) newer(ctx context.Context, db *sql.DB, has, knows int64) error {
 	if d.oldest == "" {
-		return fmt.Errorf("its schema is version %d and this program knows versions up to %d: run a newer batholith", has, knows)
+		return fmt.Errorf("its schema is version %d and this program knows versions up to %d: run a newer batholith. To go back to this version, restore a backup that was made before the other one was started", has, knows)
 	}
 	oldest, err := collect(ctx, db, func(rows *sql.Rows) (n int64, err error) { return n, rows.Scan(&n) }, d.oldest)
 	switch {

@@ -12,7 +12,7 @@ import (
 //go:generate go run . -dir ../..
 
 // systems are those for which the program is built. Some modules are linked on one of them only.
-var systems = []string{"linux", "darwin", "freebsd"}
+var systems = []string{"linux", "darwin", "freebsd", "windows"}
 
 func main() {
 	dir := flag.String("dir", ".", "the `directory` of the repository")

@@ -166,3 +166,45 @@ func TestOldAndNewProgramsWorkSideBySide(t *testing.T) {
 	old.Put("c/a.jsonl", harness.PromptsFrom(records+20, 20))
 	complete(t, old, old.Create("c/a.jsonl"), 20)
 }
+
+// The program is replaced by the next version in the middle of a job: after an orderly end, and after a kill. Only what was in flight is sent
+// again. The former version goes on beside the newer schema of PostgreSQL, and refuses that of SQLite with what to do.
+func TestTheNextVersionGoesOnInTheMiddleOfAJob(t *testing.T) {
+	harness.EmbeddedS3Only(t)
+	const records, before = 200, 50
+	ends := map[string]func(*harness.Server){
+		"stopped": func(s *harness.Server) { s.Stop() },
+		"killed":  func(s *harness.Server) { s.Kill() },
+	}
+	for name, end := range ends {
+		for _, shared := range []bool{false, true} {
+			t.Run(fmt.Sprint(name, ",PostgreSQL=", shared), func(t *testing.T) {
+				w := harness.NewWitness(t, 5*time.Millisecond)
+				s := harness.New(t, model(w))
+				if shared {
+					s.Flags("--store", pgtest.Shared(t).Database(t))
+				}
+				s.Start()
+				s.Put("in/a.jsonl", harness.Prompts(records))
+				job := s.Create("in/a.jsonl")
+				w.Await(t, before)
+				end(s)
+				w.Idle(t)
+				s.Program = harness.NextBinary(t)
+				s.Start()
+				complete(t, s, job, records)
+				if all, prompts, _ := w.Requests(); prompts != records || all > records+slots {
+					t.Errorf("%d requests for %d records; at most %d were in flight", all, prompts, slots)
+				}
+				s.Stop()
+				s.Program = ""
+				switch ready := s.StartTo(""); {
+				case shared && !ready:
+					t.Errorf("the former version does not go on: %s", s.Log())
+				case !shared && (ready || !strings.Contains(s.Log(), "restore a backup that was made before")):
+					t.Errorf("the former version is not refused with what to do: %s", s.Log())
+				}
+			})
+		}
+	}
+}

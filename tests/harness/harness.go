@@ -64,7 +64,7 @@ var nextBuild = sync.OnceValues(func() (string, error) {
 	return path, nil
 })
 
-// NextBinary is the path of the program as of a next version with a newer schema of PostgreSQL, built at the first call.
+// NextBinary is the path of the program as of a next version with a newer schema, built at the first call.
 func NextBinary(t testing.TB) string {
 	t.Helper()
 	path, err := nextBuild()
