@@ -28,7 +28,7 @@ fi
 race=(-race -gcflags=modernc.org/sqlite/lib=-race=false)
 
 # Tests of the real program. The program is built without the race detector and runs in its own process; these tests mostly wait.
-program='/tests/(alerts|traces|cluster|crash|days|evidence|growth|ledger|power|programs|sdk|secrets|servers)$'
+program='/(scripts/release|tests/(alerts|traces|cluster|crash|days|evidence|growth|ledger|power|programs|sdk|secrets|servers))$'
 # Packages that leave out tests or random cases with the race detector (internal/raced). They run again without it, with all of them.
 random='/internal/(cli|dispatch|engine|limit|store)$'
 
@@ -45,4 +45,13 @@ run() {
 }
 run "$(grep -vE "$program" <<<"$all" || true)" "${race[@]}"
 run "$(grep -E "$program|$random" <<<"$all" || true)" -p 4
+
+# The chart has a module of its own, because Helm is large. Windows is only built: there is no such machine here.
+if [ $# -eq 0 ]; then
+  echo "+ go test deploy/helm"
+  (cd deploy/helm && go test "${flags[@]}" ./...) || failed=1
+  echo "+ go vet for Windows and macOS"
+  GOOS=windows go vet ./cmd/batholith ./internal/system || failed=1
+  GOOS=darwin GOARCH=arm64 go vet ./internal/system ./internal/managed ./internal/network ./internal/door || failed=1
+fi
 exit $failed

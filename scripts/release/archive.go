@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 )
 
 // entry is a file, or a directory if its path ends with a slash, in an archive.
@@ -22,9 +21,13 @@ type entry struct {
 }
 
 // tarred returns a gzipped tar of entries, with the same time and owner for all.
-func tarred(entries []entry, at time.Time) ([]byte, error) {
+func (r *run) tarred(entries []entry) ([]byte, error) {
+	level, at := gzip.BestCompression, r.commit.time
+	if r.shared {
+		level = gzip.BestSpeed
+	}
 	var b bytes.Buffer
-	zipped, _ := gzip.NewWriterLevel(&b, gzip.BestCompression) // the level is valid
+	zipped, _ := gzip.NewWriterLevel(&b, level) // the level is valid
 	w := tar.NewWriter(zipped)
 	for _, e := range entries {
 		h := &tar.Header{Name: e.path, Mode: e.mode, Size: int64(len(e.body)), ModTime: at, Uname: "root", Gname: "root", Typeflag: tar.TypeReg, Format: tar.FormatGNU}
@@ -49,7 +52,7 @@ func tarred(entries []entry, at time.Time) ([]byte, error) {
 
 // tarball writes a .tar.gz whose files are at its top.
 func (r *run) tarball(name string, entries []entry) error {
-	b, err := tarred(entries, r.commit.time)
+	b, err := r.tarred(entries)
 	if err != nil {
 		return err
 	}

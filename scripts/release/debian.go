@@ -77,11 +77,11 @@ func (r *run) debian(name, arch string, binary []byte, docs []entry) error {
 		}
 		control = append(control, entry{path: "./" + s, mode: 0o755, body: body})
 	}
-	controlTar, err := tarred(control, r.commit.time)
+	controlTar, err := r.tarred(control)
 	if err != nil {
 		return err
 	}
-	dataTar, err := tarred(withFolders(files), r.commit.time)
+	dataTar, err := r.tarred(withFolders(files))
 	if err != nil {
 		return err
 	}

@@ -35,8 +35,8 @@ type run struct {
 	out     string
 	version string // v1.2.3
 	commit  commit
-	shared  bool    // for tests: build as other tests do, and share their compiled packages; paths are not trimmed, and cgo is on where it is
-	beside  []entry // that of extras; nil: not made yet
+	shared  bool     // for tests: build as other tests do, and share their compiled packages; paths are not trimmed, and cgo is on where it is
+	beside  []entry  // that of extras; nil: not made yet
 	files   []string // names of what was made in out
 	sums    map[string]string
 }
