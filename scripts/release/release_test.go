@@ -83,6 +83,7 @@ func TestAReleaseIsWholeAndTheSameEachTime(t *testing.T) {
 			t.Errorf("the formula does not have the archive and its checksum:\n%s", formula)
 		}
 	}
+	ran(t, program, "config", "--check", "deploy/docker/batholith.yaml")
 	t.Run("SBOM", func(t *testing.T) { checkSBOM(t, filepath.Join(out, name+".cdx.json"), program) })
 	t.Run("notify", func(t *testing.T) { checkNotify(t, program) })
 	if runtime.GOOS == "linux" {
