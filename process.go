@@ -11,6 +11,7 @@ type Process struct {
 	Models         []string
 	Subnets        []string
 	SecurityGroups []string
+	Backends       []BackendState `json:",omitempty"` // its model servers, as it sees them
 }
 
 // Reaches reports whether the process is a worker that can run the job: it has the job's model and network.

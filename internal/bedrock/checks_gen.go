@@ -136,6 +136,24 @@ func (c *checker) getUsageInput(o object) GetUsageInput {
 	}
 }
 
+func (c *checker) listBackendsInput(o object) ListBackendsInput {
+	return ListBackendsInput{
+		ModelID: c.text(o, "modelId", false, c.rules.string),
+	}
+}
+
+func (c *checker) drainBackendInput(o object) DrainBackendInput {
+	return DrainBackendInput{
+		BackendIdentifier: c.text(o, "backendIdentifier", true, c.rules.string),
+	}
+}
+
+func (c *checker) resumeBackendInput(o object) ResumeBackendInput {
+	return ResumeBackendInput{
+		BackendIdentifier: c.text(o, "backendIdentifier", true, c.rules.string),
+	}
+}
+
 func (c *checker) getKeptResultsInput(o object) GetKeptResultsInput {
 	return GetKeptResultsInput{
 		JobIdentifier: c.text(o, "jobIdentifier", true, c.rules.jobIdentifier),

@@ -69,6 +69,18 @@ func (e *echo) ForgetModelInvocationJobAndOutput(ctx context.Context, in *Forget
 	return told(e, ctx, in, ForgetModelInvocationJobAndOutputOutput{})
 }
 
+func (e *echo) ListBackends(ctx context.Context, in *ListBackendsInput) (*ListBackendsOutput, error) {
+	return told(e, ctx, in, ListBackendsOutput{})
+}
+
+func (e *echo) DrainBackend(ctx context.Context, in *DrainBackendInput) (*DrainBackendOutput, error) {
+	return told(e, ctx, in, DrainBackendOutput{})
+}
+
+func (e *echo) ResumeBackend(ctx context.Context, in *ResumeBackendInput) (*ResumeBackendOutput, error) {
+	return told(e, ctx, in, ResumeBackendOutput{})
+}
+
 func (e *echo) GetKeptResults(ctx context.Context, in *GetKeptResultsInput) (*GetKeptResultsOutput, error) {
 	return told(e, ctx, in, GetKeptResultsOutput{State: batholith.KeptNone})
 }

@@ -27,6 +27,12 @@ type Service interface {
 	CheckModelInvocationJob(context.Context, *CheckModelInvocationJobInput) (*CheckModelInvocationJobOutput, error)
 	// GetUsage adds up what records of jobs took, in groups. A caller who may not see the whole account sees its own jobs.
 	GetUsage(context.Context, *GetUsageInput) (*GetUsageOutput, error)
+	// ListBackends lists the model servers, or those of one model, with their states, as all processes see them together.
+	ListBackends(context.Context, *ListBackendsInput) (*ListBackendsOutput, error)
+	// DrainBackend sends nothing new to a model server, by any process, until it is resumed. Requests in flight finish. A repetition is not an error.
+	DrainBackend(context.Context, *DrainBackendInput) (*DrainBackendOutput, error)
+	// ResumeBackend sends requests to a drained model server again. One that is not drained stays as it is.
+	ResumeBackend(context.Context, *ResumeBackendInput) (*ResumeBackendOutput, error)
 	// GetKeptResults reports whether finished records of a Failed job are kept because its output could not be written.
 	GetKeptResults(context.Context, *GetKeptResultsInput) (*GetKeptResultsOutput, error)
 	// PublishKeptResults requests that the kept results of a job are written to its output. It returns at once; GetKeptResults reports the progress.
@@ -113,6 +119,24 @@ func newRoutes(s Service) []route {
 			label: "", after: "", body: false,
 			errors: []string{CodeAccessDenied, CodeInternalServer, CodeThrottling, CodeValidation},
 			call:   answer((*checker).getUsageInput, s.GetUsage),
+		},
+		{
+			operation: "ListBackends", method: "GET", before: "/backends",
+			label: "", after: "", body: false,
+			errors: []string{CodeAccessDenied, CodeInternalServer, CodeThrottling, CodeValidation},
+			call:   answer((*checker).listBackendsInput, s.ListBackends),
+		},
+		{
+			operation: "DrainBackend", method: "POST", before: "/backends/",
+			label: "backendIdentifier", after: "/drain", body: false,
+			errors: []string{CodeAccessDenied, CodeInternalServer, CodeResourceNotFound, CodeThrottling, CodeValidation},
+			call:   answer((*checker).drainBackendInput, s.DrainBackend),
+		},
+		{
+			operation: "ResumeBackend", method: "POST", before: "/backends/",
+			label: "backendIdentifier", after: "/resume", body: false,
+			errors: []string{CodeAccessDenied, CodeInternalServer, CodeResourceNotFound, CodeThrottling, CodeValidation},
+			call:   answer((*checker).resumeBackendInput, s.ResumeBackend),
 		},
 		{
 			operation: "GetKeptResults", method: "GET", before: "/kept-results/",

@@ -130,14 +130,36 @@ type JobSummary struct {
 
 // JobNotes is the additional information about a job that Bedrock does not have. SDKs ignore it. It is as sensitive as a message: it may quote a record's error.
 type JobNotes struct {
-	Note          string    `json:"note,omitzero"`
-	QueuePosition int64     `json:"queuePosition,omitzero"`
-	ExpectedStart Timestamp `json:"expectedStart,omitzero"`
-	ExpectedEnd   Timestamp `json:"expectedEnd,omitzero"`
-	PausedSince   Timestamp `json:"pausedSince,omitzero"`
-	PauseReason   string    `json:"pauseReason,omitzero"`
-	ResumesAt     Timestamp `json:"resumesAt,omitzero"`
-	Usage         *JobUsage `json:"usage,omitzero"`
+	Note          string       `json:"note,omitzero"`
+	QueuePosition int64        `json:"queuePosition,omitzero"`
+	ExpectedStart Timestamp    `json:"expectedStart,omitzero"`
+	ExpectedEnd   Timestamp    `json:"expectedEnd,omitzero"`
+	PausedSince   Timestamp    `json:"pausedSince,omitzero"`
+	PauseReason   string       `json:"pauseReason,omitzero"`
+	ResumesAt     Timestamp    `json:"resumesAt,omitzero"`
+	Usage         *JobUsage    `json:"usage,omitzero"`
+	Backends      []JobBackend `json:"backends,omitzero"`
+}
+
+// JobBackend is a model server to which the job's records go.
+type JobBackend struct {
+	Name  string `json:"name"`
+	State string `json:"state"`
+}
+
+// BackendSummary is a model server, as all processes see it together.
+type BackendSummary struct {
+	Name          string   `json:"name"`
+	URL           string   `json:"url"`
+	ModelIDs      []string `json:"modelIds"`
+	State         string   `json:"state"`
+	Reason        string   `json:"reason,omitzero"`
+	InFlightCount int64    `json:"inFlightCount"`
+	Limit         int64    `json:"limit,omitzero"`
+	LimitSource   string   `json:"limitSource,omitzero"`
+	RunningCount  int64    `json:"runningCount,omitzero"`
+	WaitingCount  int64    `json:"waitingCount,omitzero"`
+	Standby       bool     `json:"standby,omitzero"`
 }
 
 // JobUsage is what the records of a job took so far. Wasted tokens are those of answers that could not be used; cost includes them.
@@ -337,6 +359,34 @@ type GetUsageInput struct {
 // GetUsageOutput is the output of GetUsage.
 type GetUsageOutput struct {
 	Usage []UsageGroup `json:"usage"`
+}
+
+// ListBackendsInput is the input of ListBackends.
+type ListBackendsInput struct {
+	ModelID string `json:"modelId,omitzero"`
+}
+
+// ListBackendsOutput is the output of ListBackends.
+type ListBackendsOutput struct {
+	Backends []BackendSummary `json:"backends"`
+}
+
+// DrainBackendInput is the input of DrainBackend.
+type DrainBackendInput struct {
+	BackendIdentifier string `json:"backendIdentifier"`
+}
+
+// DrainBackendOutput is the output of DrainBackend.
+type DrainBackendOutput struct {
+}
+
+// ResumeBackendInput is the input of ResumeBackend.
+type ResumeBackendInput struct {
+	BackendIdentifier string `json:"backendIdentifier"`
+}
+
+// ResumeBackendOutput is the output of ResumeBackend.
+type ResumeBackendOutput struct {
 }
 
 // GetKeptResultsInput is the input of GetKeptResults.

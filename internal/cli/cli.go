@@ -123,7 +123,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage or settings, 3 the job did not end C
 	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), "LocalFlags.FlagUsages", "LocalFlags.FlagUsagesWrapped 120"))
 	root.AddCommand(a.serveCommand(), a.runCommand(), a.envCommand(), a.submitCommand(), a.jobsCommand(), a.getCommand(),
 		a.tailCommand(), a.downloadCommand(),
-		a.watchCommand(), a.stopCommand(), a.retryCommand(), a.jobCommand(), a.usageCommand(), a.publishCommand(), a.validateCommand(), a.verifyCommand(), a.modelsCommand(), a.doctorCommand(), a.simulateCommand(), a.kmsCommand(), a.configCommand(), a.reloadCommand(), a.migrateCommand(),
+		a.watchCommand(), a.stopCommand(), a.retryCommand(), a.jobCommand(), a.usageCommand(), a.publishCommand(), a.validateCommand(), a.verifyCommand(), a.modelsCommand(), a.doctorCommand(), a.simulateCommand(), a.kmsCommand(), a.configCommand(), a.reloadCommand(), a.backendCommand(), a.migrateCommand(),
 		a.backupCommand(), a.restoreCommand(), a.forgetCommand(), a.reconcileCommand(),
 		a.healthCommand(), a.versionCommand())
 	return root

@@ -236,6 +236,13 @@ func (a *app) showJob(j jobFacts) error {
 		row([]string{name, ""}[min(i, 1)], line)
 	}
 	row("records", progressOf(j))
+	if j.Notes != nil && len(j.Notes.Backends) > 0 {
+		var servers []string
+		for _, b := range j.Notes.Backends {
+			servers = append(servers, plain.Sprintf("%s %s", b.Name, b.State))
+		}
+		row("backends", strings.Join(servers, ", "))
+	}
 	if j.Notes != nil && j.Notes.Usage != nil {
 		row("usage", j.Notes.Usage.String())
 	}

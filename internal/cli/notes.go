@@ -27,6 +27,10 @@ type jobNotes struct {
 	Reason   string     `json:"pauseReason,omitempty"`
 	Usage    *jobUsage  `json:"usage,omitempty"`     // nil: nothing yet, or a server that does not tell it
 	Resumes  *time.Time `json:"resumesAt,omitempty"` // when a pause ends by itself
+	Backends []struct {
+		Name  string `json:"name"`
+		State string `json:"state"`
+	} `json:"backends,omitempty"` // to which the job's records go
 }
 
 // noted decodes the additional members of an answer of Get (Notes) or of List (Jobs).

@@ -140,7 +140,7 @@ func (s *service) content() string {
 	var all strings.Builder
 	for _, path := range followed(s.o.Again.sources.File, s.settings()) {
 		text, err := follow.Read(path, 64<<20)
-		fmt.Fprintf(&all, "%s %v %d\n%s\n", path, err, len(text), text)
+		all.WriteString(fmt.Sprintf("%s %v %d\n%s\n", path, err, len(text), text))
 	}
 	return all.String()
 }

@@ -54,6 +54,7 @@ var changeable = map[string]bool{
 	"provenance":            live,
 	"canary":                live,
 	"prices":                live,
+	"canary":                live,
 	"currency":              live,
 	"metrics":               restart, // the content of its token_file is followed
 	"traces":                restart,

@@ -87,8 +87,12 @@ type Network interface {
 
 // Options are the dependencies of an API. Those that may be nil say so; the others are required.
 type Options struct {
-	Store   Store
-	Models  Models
+	Store  Store
+	Models Models
+	// Backends are the model servers. nil: none are known.
+	Backends Backends
+	// Account is that of the service, to which the model servers belong. "": that of any caller.
+	Account string
 	Stopper Stopper
 	Roles   Roles
 	// Authorizer decides who may do what. nil: every caller may do everything in its account.

@@ -108,6 +108,11 @@ func create(action, model, role, team string) call {
 		"inputDataConfig":{"s3InputDataConfig":{"s3Uri":"s3://in-bucket/in.jsonl"}},"outputDataConfig":{"s3OutputDataConfig":{"s3Uri":"s3://out-bucket/"}}` + tags + `}`}
 }
 
+// aboutBackends are the calls about model servers.
+func aboutBackends() []call {
+	return []call{{"Backends", "GET", "/backends", ""}, {"Drain", "POST", "/backends/a:1/drain", ""}, {"ResumeBackend", "POST", "/backends/a:1/resume", ""}}
+}
+
 // others are the calls that name no job.
 func others() []call {
 	const batch, role = "arn:aws:iam::000000000000:role/batholith", "arn:aws:iam::000000000000:role/other"
@@ -209,7 +214,7 @@ func TestEveryOperationAsks(t *testing.T) {
 	s := serverOf(recorder{asked})
 	arn := s.put(batholith.Job{ID: "abcdefghijkl", Account: account, Status: batholith.StatusScheduled})
 	before := fmt.Sprintf("%+v %+v", s.jobs, s.tags)
-	for _, c := range append(aboutJob(arn), others()...) {
+	for _, c := range slices.Concat(aboutJob(arn), others(), aboutBackends()) {
 		status, body := s.send(account+" alice", c.method, c.target, c.body)
 		if status != http.StatusForbidden || !strings.HasPrefix(body, "AccessDeniedException ") ||
 			!strings.Contains(body, "User: arn:aws:iam::000000000000:user/alice is not authorized to perform: bedrock:") ||

@@ -708,7 +708,7 @@ func TestTheForecastIsToldBesideTheMessage(t *testing.T) {
 		a := newTester(func(o *Options) { o.Forecaster = forecasts{"abcdefghij00": c.fc} })
 		got := a.told(t, batholith.Job{ID: "abcdefghij00", Status: c.status, Note: c.note})
 		want := &c.want
-		if c.want == (bedrock.JobNotes{}) {
+		if cmp.Equal(c.want, bedrock.JobNotes{}) {
 			want = nil
 		}
 		if d := cmp.Diff(want, got.Batholith); d != "" || got.Message != "" {

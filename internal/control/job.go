@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"time"
 
 	"github.com/batholith/batholith"
@@ -25,6 +26,7 @@ func (a *API) GetModelInvocationJob(ctx context.Context, in *bedrock.GetModelInv
 	}
 	out := a.summary(j, a.forecasts(ctx, j))
 	tellUsage(&out, a.jobUsage(ctx, account, j)[j.ID])
+	tellBackends(&out, a.backendsOf(j.ModelID))
 	return &out, nil
 }
 
@@ -110,7 +112,7 @@ func (a *API) notes(j batholith.Job, note string, forecasts map[string]batholith
 		note = cmp.Or(a.Notice(), note)
 	}
 	n.Note = batholith.CutMessage(plain.Line(note))
-	if n == (bedrock.JobNotes{}) {
+	if reflect.ValueOf(n).IsZero() {
 		return nil
 	}
 	return &n

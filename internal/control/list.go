@@ -41,9 +41,14 @@ func (a *API) ListModelInvocationJobs(ctx context.Context, in *bedrock.ListModel
 	}
 	out := &bedrock.ListModelInvocationJobsOutput{NextToken: p.token(next), InvocationJobSummaries: make([]bedrock.JobSummary, len(jobs))}
 	forecasts, usage := a.forecasts(ctx, jobs...), a.jobUsage(ctx, q.Account, jobs...)
+	servers := map[string][]batholith.BackendState{} // by the name of the model
 	for i, j := range jobs {
 		out.InvocationJobSummaries[i] = a.summary(j, forecasts)
 		tellUsage(&out.InvocationJobSummaries[i], usage[j.ID])
+		if _, known := servers[j.ModelID]; !known && !j.Status.Terminal() {
+			servers[j.ModelID] = a.backendsOf(j.ModelID)
+		}
+		tellBackends(&out.InvocationJobSummaries[i], servers[j.ModelID])
 	}
 	return out, nil
 }

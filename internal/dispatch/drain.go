@@ -23,6 +23,14 @@ func (d *Dispatcher) Drain(drained func(Backend) bool) {
 	}
 }
 
+// AddressOf is the base URL of a backend's server, which names the server for operators; without one, the backend's name.
+func AddressOf(b Backend) string {
+	if a, ok := b.(interface{ Address() string }); ok {
+		return a.Address()
+	}
+	return b.String()
+}
+
 // drain begins or ends the draining of a lane, and reports whether that is a change.
 func (l *lane) drain(on bool) (changed bool) {
 	l.mu.Lock()

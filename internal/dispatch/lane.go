@@ -72,6 +72,9 @@ type lane struct {
 	uses      uses
 }
 
+// Unchecked says why a server cannot be used before its first check.
+const Unchecked = "its first check has not ended yet"
+
 // errand is the work that a lane does in one slot: sending a record.
 type errand interface {
 	// send makes one request and handles its result. It runs on a goroutine that holds a slot of the lane.
@@ -93,7 +96,7 @@ func (d *Dispatcher) lane(b Backend, model string) *lane {
 	if l == nil {
 		h := d.host(b)
 		l = &lane{d: d, backend: b, model: cmp.Or(model, b.ModelName()), host: h, limit: h.limit, answers: h.answers,
-			hand: make(chan errand), ended: make(chan struct{}), wake: make(chan struct{}, 1), pausing: make(chan struct{}, 1), out: "its first check has not ended yet", delay: firstProbe, retries: credit{left: firstCredit}}
+			hand: make(chan errand), ended: make(chan struct{}), wake: make(chan struct{}, 1), pausing: make(chan struct{}, 1), out: Unchecked, delay: firstProbe, retries: credit{left: firstCredit}}
 		l.drained = d.drains(b)
 		d.lanes[key] = l
 		h.join(l)

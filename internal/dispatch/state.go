@@ -19,7 +19,10 @@ type ServerState struct {
 	Backend string // host and port
 	Model   string // catalogue id
 	Usable  bool   // it gets requests
-	Paused  int    // classes of requests that wait because the server fails on them
+	Address string // base URL; "": the backend has none
+	Out     string // why it gets no requests; "": it does, or is drained
+	Standby bool
+	Paused  int // classes of requests that wait because the server fails on them
 
 	Sample       limit.Sample // its limit, and what is in flight
 	Calls        int          // interactive calls in flight
@@ -70,8 +73,12 @@ func (h *host) state() (s ServerState, ok bool) {
 	first := lanes[0]
 	s = ServerState{Backend: first.backend.String(), Model: first.model, Sample: first.sample()}
 	s.Calls, s.WaitingCalls = h.limit.Callers()
+	s.Address, s.Standby = AddressOf(first.backend), first.standby()
 	for _, l := range lanes {
 		s.Usable = s.Usable || l.usable()
+		l.mu.Lock()
+		s.Out = l.out
+		l.mu.Unlock()
 		s.Paused += int(l.paused.Load())
 	}
 	return s, true

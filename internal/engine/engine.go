@@ -38,6 +38,7 @@ type Store interface {
 	results.Store
 	results.PublisherStore
 	control.Store
+	Drains
 	// Leases tells which workers' leases end: see dispatch.Options.
 	Leases() (ended int, next time.Time)
 	// Now is the time of the database's clock.
@@ -84,6 +85,7 @@ type Options struct {
 	Authorizer control.Authorizer
 	Profile    bedrock.Profile
 	Region     string
+	Account    string       // of the service; callers of others have no right to its model servers. "": all have
 	Keys       control.Keys // that s3EncryptionKeyId may name; nil: an external S3 has them
 	// Notice is what every unfinished job must say now, in place of its own note; "": nothing. nil: never.
 	Notice func() string
@@ -141,7 +143,8 @@ type Engine struct {
 	peers    peers
 	notes    *notes // nil: no other worker uses the database
 	live     atomic.Pointer[live]
-	reached  chan struct{} // 1-buffered, never closed; gets a value when what the process reaches has changed
+	drains   atomic.Pointer[[]batholith.Drain] // nil: not read yet
+	reached  chan struct{}                     // 1-buffered, never closed; gets a value when what the process reaches has changed
 
 	room *memory.Budget // nil: none
 
@@ -305,6 +308,7 @@ func (e *Engine) refused(j batholith.Job) func(input []byte) string {
 func (e *Engine) joinAPI() {
 	o := control.Options{Store: e.o.Store, Models: e.o.Models, Stopper: lifecycle.Stopper{Store: e.o.Store, Listener: e.o.Listener, Log: e.o.Log}, Roles: e.o.Roles,
 		LimitsNow: e.Limits, Profile: e.o.Profile, Region: e.o.Region, Keys: e.o.Keys, Authorizer: e.o.Authorizer, Notice: e.o.Notice, Forecaster: e, Trace: e.o.Trace, Log: e.o.Log, Clock: e.clock.Now}
+	o.Account, o.Backends = e.o.Account, e
 	if e.o.Networks.Networks != nil {
 		o.Network = e.o.Networks
 	}
@@ -357,6 +361,12 @@ func (e *Engine) Recover(ctx context.Context) error {
 			return err
 		}
 	}
+	err := backoff.Repeat(ctx, 100*time.Millisecond, 5*time.Second, e.readDrains, func(err error, wait time.Duration) {
+		e.o.Log.Warn("read the drained model servers", "err", err, "again_in", wait)
+	})
+	if err != nil {
+		return err
+	}
 	if !e.o.Worker {
 		return nil
 	}
@@ -394,6 +404,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	if e.o.Worker && len(e.o.Receivers) > 0 {
 		before.Go(func() error { return unlessCancelled(e.courier().Run(sending)) })
 	}
+	before.Go(func() error { e.followDrains(sending); return nil })
 	if e.o.Shared {
 		e.join(sending, &before)
 	}

@@ -29,7 +29,7 @@ const (
 	peersEvery = 2 * time.Second
 	// peersStay is how long a process that is gone counts as present: as long as a restart takes.
 	peersStay = 10 * time.Second
-	// reachEvery is the time between two stores of what a process reaches, and reachAgain the time after one that failed.
+	// reachEvery is the time between two stores of what a process reaches, and reachAgain the time between two looks whether it has changed.
 	reachEvery, reachAgain = time.Minute, time.Second
 )
 
@@ -121,19 +121,25 @@ func (e *Engine) reaches() func(batholith.Job) bool {
 	return func(j batholith.Job) bool { return e.reach().Reaches(j) && e.o.Models.Takes(j.ModelID, j.Type) == nil }
 }
 
-// announce stores what this process reaches, once a minute and after a reload, until ctx ends.
+// announce stores what this process reaches and what its model servers do, until ctx ends: once a minute, and when that has changed.
 func (e *Engine) announce(ctx context.Context) {
+	var said batholith.Process
+	var at time.Time
+	again := true
 	for ctx.Err() == nil {
-		again := reachEvery
-		if err := e.o.Store.PutReach(ctx, e.reach()); err != nil {
-			again = reachAgain
-			if ctx.Err() == nil && !errors.Is(err, batholith.ErrNotFound) { // not found: before the first heartbeat
+		own := e.reach()
+		own.Backends = e.backends()
+		if again || time.Since(at) >= reachEvery || changedBackends(said.Backends, own.Backends, time.Since(at)) {
+			err := e.o.Store.PutReach(ctx, own)
+			if again = err != nil; again && ctx.Err() == nil && !errors.Is(err, batholith.ErrNotFound) { // not found: before the first heartbeat
 				e.o.Log.Debug("store what this process reaches", "err", err)
 			}
+			said, at = own, time.Now()
 		}
 		select {
-		case <-time.After(again):
+		case <-time.After(reachAgain):
 		case <-e.reached:
+			again = true
 		case <-ctx.Done():
 		}
 	}

@@ -7,6 +7,12 @@ import (
 	"os"
 )
 
+// Inside reports whether the server is in this process.
+func (b *Backend) Inside() bool {
+	_, inside := b.o.Transport.(inProcess)
+	return inside
+}
+
 // Shared returns the names of the server and of its model that are equal in all processes that reach this server with the same credentials, so
 // that they can share its limit of parallel requests. The names contain no secret: it is hashed. They are empty for a server that only this
 // process reaches: an embedded model, or a server that this process starts. The name of a server on a loopback address includes the name of

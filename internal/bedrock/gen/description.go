@@ -143,7 +143,7 @@ func members(m yaml.MapSlice) ([]member, error) {
 // word splits a camel-case name; initials maps words to Go's spelling of initialisms.
 var (
 	word     = regexp.MustCompile(`[A-Z]+[a-z0-9]*|[a-z0-9]+`)
-	initials = map[string]string{"Arn": "ARN", "Id": "ID", "Ids": "IDs", "Uri": "URI", "Vpc": "VPC", "Kms": "KMS", "AWS": "AWS"}
+	initials = map[string]string{"Arn": "ARN", "Id": "ID", "Ids": "IDs", "Uri": "URI", "Url": "URL", "Vpc": "VPC", "Kms": "KMS", "AWS": "AWS"}
 )
 
 // goName converts a JSON name to an exported Go name: s3Uri becomes S3URI.

@@ -26,6 +26,7 @@ type Port interface {
 	Publications
 	Keeping
 	Pausing
+	Draining
 	Spending
 	Forgetting
 	Restoring
@@ -71,6 +72,13 @@ type History interface {
 	Subscribe() (changes <-chan struct{}, cancel func())
 	Events(ctx context.Context, seq int64, limit int) ([]batholith.Change, error)
 	History(ctx context.Context, id string) ([]batholith.Change, error)
+}
+
+// Draining keeps which model servers get no new requests.
+type Draining interface {
+	Drain(ctx context.Context, address, by string) error
+	Undrain(ctx context.Context, address string) error
+	Drains(ctx context.Context) ([]batholith.Drain, error)
 }
 
 // Plans keeps what validation found.
@@ -185,7 +193,7 @@ func Run(t *testing.T, open func(*testing.T) Port) {
 		laws []law
 	}{
 		{"Creation", creation()}, {"List", listing()}, {"Status", statuses()}, {"Tags", tagging()}, {"Plan", planning()},
-		{"Lease", leasing()}, {"Commit", committing()}, {"Progress", progressing()}, {"Publication", publishing()}, {"Keeping", keeping()}, {"Pausing", pausing()}, {"Forgetting", forgettingLaws()}, {"Restoring", restoring()}, {"Spending", spending()}, {"Cleaning", cleaning()}, {"Memory", learning()}, {"Sharing", sharing()}, {"Processes", processes()}, {"Usage", using()}, {"Census", counting()}, {"Model", models()},
+		{"Lease", leasing()}, {"Commit", committing()}, {"Progress", progressing()}, {"Publication", publishing()}, {"Keeping", keeping()}, {"Pausing", pausing()}, {"Draining", draining()}, {"Forgetting", forgettingLaws()}, {"Restoring", restoring()}, {"Spending", spending()}, {"Cleaning", cleaning()}, {"Memory", learning()}, {"Sharing", sharing()}, {"Processes", processes()}, {"Usage", using()}, {"Census", counting()}, {"Model", models()},
 	} {
 		t.Run(group.name, func(t *testing.T) {
 			for _, l := range group.laws {

@@ -32,6 +32,11 @@ CREATE TABLE chunks (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX chunks_leased ON chunks (owner, job) WHERE state = 'leased';
 CREATE INDEX chunks_open ON chunks (job, n) WHERE state <> 'done';
+CREATE TABLE drains (
+    address TEXT PRIMARY KEY, -- base URL, without user and query
+    since   INTEGER NOT NULL,
+    by_whom TEXT NOT NULL -- principal
+) STRICT, WITHOUT ROWID;
 CREATE TABLE duties (
     name   TEXT NOT NULL PRIMARY KEY,
     worker TEXT NOT NULL
@@ -115,7 +120,7 @@ CREATE TABLE jobs (
     active      INTEGER NOT NULL, -- 1 until the status is terminal
     sealed      INTEGER NOT NULL, -- 1: no claim and no commit any more
     unclean     INTEGER NOT NULL  -- 1 until the job is forgotten
-, repeats INTEGER NOT NULL DEFAULT 0, reissued INTEGER NOT NULL DEFAULT 0, invalid INTEGER NOT NULL DEFAULT 0, refused INTEGER NOT NULL DEFAULT 0, exhausted INTEGER NOT NULL DEFAULT 0, wasted_input INTEGER NOT NULL DEFAULT 0, wasted_output INTEGER NOT NULL DEFAULT 0, wasted_cache_read INTEGER NOT NULL DEFAULT 0, wasted_cache_write INTEGER NOT NULL DEFAULT 0, publisher TEXT NOT NULL DEFAULT '', publication INTEGER NOT NULL DEFAULT 0, final INTEGER NOT NULL DEFAULT 0, sweep INTEGER NOT NULL DEFAULT 0, reused INTEGER NOT NULL DEFAULT 0, reading INTEGER NOT NULL DEFAULT 0, ending TEXT NOT NULL DEFAULT '', last_message TEXT NOT NULL DEFAULT '', failing TEXT NOT NULL DEFAULT '', note TEXT NOT NULL DEFAULT '', plan INTEGER NOT NULL DEFAULT 0, drafting INTEGER NOT NULL DEFAULT 0, kept TEXT NOT NULL DEFAULT '', last_manifest TEXT NOT NULL DEFAULT '', canaries INTEGER NOT NULL DEFAULT 0, first_code INTEGER NOT NULL DEFAULT 0, first_error TEXT NOT NULL DEFAULT '', restored INTEGER NOT NULL DEFAULT 0, forgetting INTEGER NOT NULL DEFAULT 0, paused INTEGER NOT NULL DEFAULT 0, pause_until INTEGER NOT NULL DEFAULT 0, pause_reason TEXT NOT NULL DEFAULT '') STRICT;
+, repeats INTEGER NOT NULL DEFAULT 0, reissued INTEGER NOT NULL DEFAULT 0, invalid INTEGER NOT NULL DEFAULT 0, refused INTEGER NOT NULL DEFAULT 0, exhausted INTEGER NOT NULL DEFAULT 0, wasted_input INTEGER NOT NULL DEFAULT 0, wasted_output INTEGER NOT NULL DEFAULT 0, wasted_cache_read INTEGER NOT NULL DEFAULT 0, wasted_cache_write INTEGER NOT NULL DEFAULT 0, publisher TEXT NOT NULL DEFAULT '', publication INTEGER NOT NULL DEFAULT 0, final INTEGER NOT NULL DEFAULT 0, sweep INTEGER NOT NULL DEFAULT 0, reused INTEGER NOT NULL DEFAULT 0, reading INTEGER NOT NULL DEFAULT 0, ending TEXT NOT NULL DEFAULT '', last_message TEXT NOT NULL DEFAULT '', failing TEXT NOT NULL DEFAULT '', note TEXT NOT NULL DEFAULT '', plan INTEGER NOT NULL DEFAULT 0, drafting INTEGER NOT NULL DEFAULT 0, kept TEXT NOT NULL DEFAULT '', last_manifest TEXT NOT NULL DEFAULT '', canaries INTEGER NOT NULL DEFAULT 0, first_code INTEGER NOT NULL DEFAULT 0, first_error TEXT NOT NULL DEFAULT '', restored INTEGER NOT NULL DEFAULT 0, forgetting INTEGER NOT NULL DEFAULT 0, paused INTEGER NOT NULL DEFAULT 0, pause_until INTEGER NOT NULL DEFAULT 0, pause_reason TEXT NOT NULL DEFAULT '', sampled INTEGER NOT NULL DEFAULT 0) STRICT;
 CREATE INDEX jobs_active ON jobs (submitted, account, seq) WHERE active = 1;
 CREATE UNIQUE INDEX jobs_by_seq ON jobs (account, seq, name);
 CREATE INDEX jobs_by_status ON jobs (account, status, seq, name);
