@@ -54,7 +54,6 @@ var changeable = map[string]bool{
 	"provenance":            live,
 	"canary":                live,
 	"prices":                live,
-	"canary":                live,
 	"currency":              live,
 	"metrics":               restart, // the content of its token_file is followed
 	"traces":                restart,
