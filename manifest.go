@@ -44,14 +44,16 @@ type ManifestDetail struct {
 	Reused   int64  `json:"reusedRecordCount"`
 	// ReusedFrom is the part of Reused that was taken from earlier jobs. Each answer has its job's ARN as the
 	// backend of its source.
-	ReusedFrom []ManifestReuse  `json:"reusedFrom,omitempty"`
-	Canaries   int64            `json:"canaryCount"`
-	Outcomes   ManifestOutcomes `json:"outcomes"`
-	Wasted     ManifestTokens   `json:"wastedTokens"`
-	Costs      []ManifestCost   `json:"costs,omitempty"` // of used and of wasted tokens; none without a price
-	Sources    []ManifestSource `json:"sources"`
-	Changes    ManifestChanges  `json:"changedMembers"`
-	Files      []ManifestFile   `json:"files"`
+	ReusedFrom []ManifestReuse `json:"reusedFrom,omitempty"`
+	Canaries   int64           `json:"canaryCount"`
+	// WithoutInput are the lines that do not repeat modelInput, because the job was asked to.
+	WithoutInput int64            `json:"withoutInputCount,omitempty"`
+	Outcomes     ManifestOutcomes `json:"outcomes"`
+	Wasted       ManifestTokens   `json:"wastedTokens"`
+	Costs        []ManifestCost   `json:"costs,omitempty"` // of used and of wasted tokens; none without a price
+	Sources      []ManifestSource `json:"sources"`
+	Changes      ManifestChanges  `json:"changedMembers"`
+	Files        []ManifestFile   `json:"files"`
 }
 
 // ManifestOutcomes counts records by how they ended. Their sum is processedRecordCount.

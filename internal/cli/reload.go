@@ -301,7 +301,7 @@ func (s *service) plan(c *config.Config) (apply func() error, err error) {
 		}
 	}
 	to := engine.Settings{Models: modelsWith(c, s.servers), Networks: through, Limits: c.Limits.Rules(), Attempts: c.Attempts, Reuse: reusesTwins(c), Earlier: reusesEarlier(c),
-		Sourced: c.Provenance == "lines", StrictBodies: c.StrictBodies}
+		Sourced: c.Provenance == "lines", Silent: c.Echo == "off", StrictBodies: c.StrictBodies}
 	to.Subnets, to.SecurityGroups = within(c.Network)
 	serve, err := s.engine.Plan(to)
 	if err != nil {

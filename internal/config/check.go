@@ -301,6 +301,7 @@ func (l *loader) checkLimits() {
 		l.bad("limits.hour", "write a duration above 0", "it is not positive")
 	}
 	l.oneOf("reuse", l.config.Reuse, "off", "identical", "finished")
+	l.oneOf("echo", l.config.Echo, "on", "off")
 	l.oneOf("provenance", l.config.Provenance, "manifest", "lines")
 	if l.config.Memory < leastMemory {
 		l.bad("memory", "write 64MiB or more", "%s is not enough for one of the longest answers", l.config.Memory)

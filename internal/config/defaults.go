@@ -43,6 +43,7 @@ func Default(profile string) *Config {
 		Reuse:      "off",
 		Provenance: "manifest",
 		Canary:     20,
+		Echo:       "on",
 		Currency:   "USD",
 		Limits:     limitsOf(limits),
 		origins:    map[string]Origin{},

@@ -53,6 +53,7 @@ var changeable = map[string]bool{
 	"strict_bodies":         live,
 	"provenance":            live,
 	"canary":                live,
+	"echo":                  live, // for jobs that are begun from then on
 	"prices":                live,
 	"currency":              live,
 	"metrics":               restart, // the content of its token_file is followed

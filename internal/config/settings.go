@@ -100,6 +100,9 @@ type Config struct {
 	// least 50 times as many. If all of them fail in the same way, the job is paused and its note
 	// says why; 0: none. The tag batholith:canary of a job has precedence.
 	Canary int `yaml:"canary"`
+	// on or off. With off, output lines do not repeat modelInput. The tag batholith:echo of a job
+	// (on, off) takes precedence. Such an output gives no answers to reuse: finished.
+	Echo string `yaml:"echo"`
 	// What tokens cost, by model. Get and List of jobs, manifests and `batholith usage` then tell
 	// the cost. A changed price counts for records that are committed from then on.
 	Prices []Price `yaml:"prices"`

@@ -84,6 +84,11 @@ func checkTagKeys(tags []batholith.Tag) error {
 				return bedrock.Validation("The value of the tag '%s' cannot be used: %v.", t.Key, err)
 			}
 		}
+		if t.Key == batholith.EchoTag {
+			if _, err := batholith.ParseEcho(t.Value); err != nil {
+				return bedrock.Validation("The value of the tag '%s' cannot be used: %v.", t.Key, err)
+			}
+		}
 		if t.Key == batholith.ReuseTag {
 			if _, err := batholith.ParseReuse(t.Value); err != nil {
 				return bedrock.Validation("The value of the tag '%s' cannot be used: %v.", t.Key, err)

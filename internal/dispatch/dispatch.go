@@ -140,6 +140,7 @@ type Options struct {
 	// Earlier says of which earlier jobs a job without batholith.ReuseTag takes answers.
 	Earlier  batholith.Reuse
 	Scratch  string        // folder for tables of earlier answers that do not fit the memory; "": the system's
+	Silent   bool          // leave modelInput out of output lines, unless the job's tag says otherwise
 	Sourced  bool          // write into each output line which model server and model answered it
 	Discreet bool          // no job's note quotes an error line, which may quote a prompt; so it is always for a job with an encryption key
 	Lease    time.Duration // from the last heartbeat until another worker may claim this worker's chunks; 0: 5 s
@@ -199,7 +200,7 @@ func New(o Options) *Dispatcher {
 		o.Room = memory.NewBudget(math.MaxInt64)
 	}
 	d := &Dispatcher{o: o, lines: o.Room.Account(0), asked: o.Room.Account(callFloor), reads: semaphore.NewWeighted(mostReads), fetches: semaphore.NewWeighted(mostLoads), earlier: semaphore.NewWeighted(earlierBytes), looks: semaphore.NewWeighted(mostLoads), born: time.Now(), sharing: make(chan struct{}, 1), lanes: map[any]*lane{}, hosts: map[any]*host{}, queues: map[route]*queue{}, spreads: map[string]*spread{}, feeds: map[string]*feed{}, parked: map[string]*parked{}, drains: func(Backend) bool { return false }, dropped: func(Backend) bool { return false }}
-	d.tuning.Store(&Tuning{Attempts: o.Attempts, Reuse: o.Reuse, Earlier: o.Earlier, Sourced: o.Sourced})
+	d.tuning.Store(&Tuning{Attempts: o.Attempts, Reuse: o.Reuse, Earlier: o.Earlier, Sourced: o.Sourced, Silent: o.Silent})
 	return d
 }
 

@@ -25,7 +25,8 @@ type feed struct {
 	speaks atomic.Pointer[speech]
 	paths  dialect.Dialect // of the first backend; tells the path of a record, which is the same in every protocol
 
-	access string // Serving.Access at the start
+	access string      // Serving.Access at the start
+	silent atomic.Bool // output lines do not repeat modelInput
 
 	life   context.Context // ends when the job is halted or the process ends
 	cancel context.CancelCauseFunc

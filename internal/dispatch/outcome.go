@@ -73,16 +73,20 @@ func (f *feed) notes(e *batholith.RecordError) {
 func (f *feed) outcome(it *item, kind batholith.OutcomeKind, a batholith.Answer, e *batholith.RecordError) batholith.Outcome {
 	o := batholith.Outcome{Job: f.job.ID, Key: it.key, Chunk: it.chunk.N, First: it.chunk.First, Epoch: it.chunk.Epoch,
 		Errored: e != nil, Kind: kind, Tokens: a.Tokens, Wasted: it.wasted, Attempts: it.attempts}
-	room := len(it.id) + len(it.input) + len(a.Output) + 64
+	input := it.input
+	if f.silent.Load() {
+		input = nil
+	}
+	room := len(it.id) + len(input) + len(a.Output) + 64
 	defer f.d.o.Room.Alone(room)()
 	if e != nil {
-		o.Line = jsonl.AppendError(make([]byte, 0, room+len(e.Message)), it.id, it.input, e)
+		o.Line = jsonl.AppendError(make([]byte, 0, room+len(e.Message)), it.id, input, e)
 	} else {
 		o.Source = a.Source
 		if f.d.tuned().Sourced {
-			o.Line = jsonl.AppendSourced(make([]byte, 0, room+128), it.id, it.input, a.Output, a.Source)
+			o.Line = jsonl.AppendSourced(make([]byte, 0, room+128), it.id, input, a.Output, a.Source)
 		} else {
-			o.Line = jsonl.AppendOutput(make([]byte, 0, room), it.id, it.input, a.Output)
+			o.Line = jsonl.AppendOutput(make([]byte, 0, room), it.id, input, a.Output)
 		}
 	}
 	return o

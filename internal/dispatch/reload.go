@@ -29,6 +29,7 @@ type Tuning struct {
 	Reuse    bool
 	Earlier  batholith.Reuse
 	Sourced  bool
+	Silent   bool
 }
 
 // Tune replaces the tuning.

@@ -110,6 +110,7 @@ type Options struct {
 	Earlier batholith.Reuse
 	// StrictBodies fails a job in its validation if a record's body does not fit the model.
 	StrictBodies bool
+	Silent       bool // leave modelInput out of output lines, unless a job's tag says otherwise
 	Sourced      bool // write into each output line which model server and model answered it
 	// Retention returns how long jobs that have ended are kept, and how many of each account; 0: for good. nil: all for good.
 	Retention func() (age time.Duration, keep int)
@@ -217,7 +218,7 @@ func (e *Engine) joinWorker() (err error) {
 		Waits:    func(job string, since time.Time, err error) { e.life.Waits(job, lifecycle.ToRead, since, err) },
 		Canary:   dialect.Canary,
 		Sample:   o.Sample,
-		Attempts: o.Attempts, Reuse: o.Reuse, Earlier: o.Earlier, Scratch: o.Dir, Sourced: o.Sourced, Discreet: o.Discreet,
+		Attempts: o.Attempts, Reuse: o.Reuse, Earlier: o.Earlier, Scratch: o.Dir, Sourced: o.Sourced, Silent: o.Silent, Discreet: o.Discreet,
 		Drain: o.Drain, Room: room, Tracer: o.Tracer, Listener: o.Listener, Lease: lease, Leases: o.Store.Leases, Workers: workers})
 	e.calls = newInteractive(e)
 	publisher := results.NewPublisher(results.PublisherOptions{Store: o.Store, Costs: e.costs, Open: e.open, Log: o.Log, PartBytes: o.PartBytes, Room: room, Worker: e.id, Shelf: shelf, Listener: o.Listener})

@@ -13,7 +13,7 @@ type Settings struct {
 	Subnets, SecurityGroups []string // as Options.Subnets
 	Limits                  batholith.Limits
 	Attempts                int
-	Reuse, Sourced          bool
+	Reuse, Sourced, Silent  bool
 	Earlier                 batholith.Reuse
 	StrictBodies            bool
 }
@@ -51,7 +51,7 @@ func (e *Engine) Plan(s Settings) (apply func() error, err error) {
 			return nil
 		}
 		e.calls.forget()
-		e.dispatch.Tune(dispatch.Tuning{Attempts: s.Attempts, Reuse: s.Reuse, Earlier: s.Earlier, Sourced: s.Sourced})
+		e.dispatch.Tune(dispatch.Tuning{Attempts: s.Attempts, Reuse: s.Reuse, Earlier: s.Earlier, Sourced: s.Sourced, Silent: s.Silent})
 		idle := e.dispatch.Reload(e.o.Models.Has)
 		select {
 		case e.reached <- struct{}{}:

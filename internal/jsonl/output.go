@@ -12,7 +12,7 @@ import (
 )
 
 // AppendOutput appends the output line of an answered record. input must be the modelInput of a
-// line, and answer one JSON value. Both are copied unchanged, except that line breaks in answer
+// line, or nil for an output without it, and answer one JSON value. Both are copied unchanged, except that line breaks in answer
 // become spaces (in JSON, a raw line break can only be white space).
 func AppendOutput(dst, id, input, answer []byte) []byte {
 	dst = appendHead(dst, id, input)
@@ -62,8 +62,26 @@ func AppendError(dst, id, input []byte, e *batholith.RecordError) []byte {
 func appendHead(dst, id, input []byte) []byte {
 	dst = append(dst, `{"recordId":`...)
 	dst, _ = jsontext.AppendQuote(dst, id) // cannot fail: ids from lines are valid UTF-8
+	if input == nil {
+		return dst
+	}
 	dst = append(dst, `,"modelInput":`...)
 	return append(dst, input...)
+}
+
+// EchoesInput reports whether an output line, as AppendOutput and AppendError write it, has the
+// record's modelInput.
+func EchoesInput(line []byte) bool {
+	rest, ok := bytes.CutPrefix(line, []byte(`{"recordId":"`))
+	for i := 0; ok && i < len(rest); i++ {
+		switch rest[i] {
+		case '\\':
+			i++
+		case '"':
+			return bytes.HasPrefix(rest[i+1:], []byte(`,"modelInput":`))
+		}
+	}
+	return true
 }
 
 // outputMember follows modelInput in the line of an answer.

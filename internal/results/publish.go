@@ -178,6 +178,7 @@ func (p *Publisher) publish(ctx context.Context, job batholith.Job, place blob.P
 		m.Cost(costs)
 	}
 	out.sources.Tell(&m)
+	m.Batholith.WithoutInput = out.silent
 	err = p.manifest(ctx, place, batholith.Upload{Job: job.ID, Key: place.Prefix + batholith.ManifestName, Epoch: epoch}, &m)
 	return m, err
 }
@@ -274,6 +275,7 @@ type outputs struct {
 	sum     uint32
 	counts  batholith.Counts
 	sources batholith.Sources
+	silent  int64 // lines without modelInput
 	beside  *beside
 	closed  []*closing               // files that are finished, or will be by beside
 	done    []batholith.ManifestFile // entries of the files that appeared; set at the end of write
@@ -366,6 +368,9 @@ func (w *outputs) line(o *batholith.Outcome) error {
 				w.sources.Save(o.Source, t)
 			}
 		}
+	}
+	if !jsonl.EchoesInput(o.Line) {
+		w.silent++
 	}
 	w.entry.Lines++
 	w.entry.Bytes += int64(len(o.Line))

@@ -21,6 +21,7 @@ type totals struct {
 	records, lines, answers, errors int64
 	tokens                          batholith.Tokens
 	untold                          int64 // answers without token counts
+	withoutInput                    int64
 	unread                          int64 // lines that are neither an answer nor an error
 	skipped                         bool  // a file was not read
 }
@@ -81,6 +82,7 @@ func (v *checker) file(ctx context.Context, m batholith.Manifest, n int, f batho
 	all.unread += c.unread
 	all.answers += c.answers
 	all.errors += c.errors
+	all.withoutInput += c.withoutInput
 	all.tokens, all.untold = all.tokens.Add(c.tokens), all.untold+c.untold
 	return nil
 }

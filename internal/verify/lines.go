@@ -34,6 +34,7 @@ type collation struct {
 	job      string
 	file     int
 	complete bool // every record must have a line, because the job is Completed
+	silent   bool // lines may lack modelInput: the manifest counts such lines
 	in       *jsonl.Scanner
 	inName   string
 	out      outputLines
@@ -45,6 +46,7 @@ type collation struct {
 	before int64   // number of differences before this file
 
 	records, lines, answers, errors int64
+	withoutInput                    int64
 	tokens                          batholith.Tokens
 	untold                          int64 // answers without token counts
 	unread                          int64 // lines that are neither an answer nor an error
@@ -57,7 +59,7 @@ type trace struct {
 }
 
 func newCollation(v *checker, m batholith.Manifest, file int, in, out *stream) *collation {
-	return &collation{v: v, job: jobID(m), file: file, complete: m.Batholith.Status == batholith.StatusCompleted,
+	return &collation{v: v, job: jobID(m), file: file, complete: m.Batholith.Status == batholith.StatusCompleted, silent: m.Batholith.WithoutInput > 0,
 		in: jsonl.NewScanner(in), inName: in.name, out: outputLines{r: bufio.NewReaderSize(out, 256<<10)}, outName: out.name,
 		seed: maphash.MakeSeed(), before: v.found.Count}
 }
@@ -155,9 +157,43 @@ func (c *collation) line(line []byte) {
 			c.rest(line[len(head):])
 			return
 		}
+		if head := c.begins(id, nil); c.lacksInput(line) && bytes.HasPrefix(line, append(head, ',')) {
+			c.withoutInput++
+			c.rest(line[len(head):])
+			return
+		}
 		c.ahead = append(c.ahead, c.trace(l.N, id, l.Input))
 	}
 	c.search(line)
+}
+
+// lacksInput reports whether a line does not repeat modelInput, and may do so.
+func (c *collation) lacksInput(line []byte) bool { return c.silent && !jsonl.EchoesInput(line) }
+
+// searchID is search for a line without modelInput: its record is found by recordId alone.
+func (c *collation) searchID(line []byte) {
+	var of struct {
+		ID string `json:"recordId"`
+	}
+	if err := json.Unmarshal(line, &of, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)); err != nil {
+		c.odd("it is not an output line: it is not JSON")
+		c.ahead = c.ahead[1:]
+		return
+	}
+	is := c.trace(0, []byte(of.ID), nil)
+	at := c.find(func(t trace) bool { return t.id == is.id })
+	if at < 0 {
+		c.v.found.differ(c.outName, c.lines, "recordId %q is out of order, has a line already, or is not in the input", words.Shorten(of.ID, 40))
+	} else {
+		c.take(at)
+	}
+	head := c.begins([]byte(of.ID), nil)
+	if !bytes.HasPrefix(line, append(head, ',')) {
+		c.odd("the line is not written as Batholith writes it")
+		return
+	}
+	c.withoutInput++
+	c.rest(line[len(head):])
 }
 
 // trace hashes the id and the modelInput of a record.
@@ -167,6 +203,10 @@ func (c *collation) trace(n int64, id, input []byte) trace {
 
 // search looks for the record that a line belongs to, among the records ahead.
 func (c *collation) search(line []byte) {
+	if c.lacksInput(line) {
+		c.searchID(line)
+		return
+	}
 	id, input, err := jsonl.Parse(line)
 	if err != nil {
 		c.odd("it is not an output line: " + reasonOf(err))

@@ -152,6 +152,7 @@ func (v *checker) sum(m batholith.Manifest, all totals) {
 	}
 	count("successRecordCount", m.SuccessRecordCount, all.answers)
 	count("errorRecordCount", m.ErrorRecordCount, all.errors)
+	count("withoutInputCount", m.Batholith.WithoutInput, all.withoutInput)
 	sourced := int64(0)
 	for _, s := range m.Batholith.Sources {
 		sourced += s.Records
