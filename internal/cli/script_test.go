@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"database/sql"
 	"os"
 	"testing"
 
@@ -32,6 +33,17 @@ func TestRetryOnPostgreSQL(t *testing.T) {
 		t.Skip("the stories run without the race detector")
 	}
 	database := pgtest.Shared(t).Database(t)
+	t.Cleanup(func() { // when the story has ended
+		db, err := sql.Open("pgx", database)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer db.Close()
+		n := 0
+		if err := db.QueryRow("SELECT COUNT(*) FROM jobs").Scan(&n); err != nil || n == 0 {
+			t.Errorf("the database has %d jobs of the story, %v", n, err)
+		}
+	})
 	testscript.Run(t, stories(testscript.Params{Files: []string{"testdata/script/retry.txtar"}}, "BATHOLITH_STORE", database))
 }
 
