@@ -200,7 +200,7 @@ func (l *local) run(ctx context.Context, job batholith.Job, resumed bool, dir st
 	if err != nil {
 		return job, err
 	}
-	o.Sample = nil // nobody could resume the job
+	o.Sample, o.Caps = nil, nil // nobody could resume the job
 	if _, ok := o.Models.Lookup(job.ModelID); !ok {
 		return job, unknownModel(job.ModelID, o.Models.Models())
 	}

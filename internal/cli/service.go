@@ -201,6 +201,7 @@ func (s *service) work(ctx context.Context, api, scrapes, profiles net.Listener,
 	o.Account = s.o.Config.Account
 	o.Sample = func(j batholith.Job) int { return s.settings().Sample(j) }
 	o.Price = func(names ...string) batholith.Price { return s.settings().Price(names...) }
+	o.Caps = func(j batholith.Job) []batholith.Cap { return s.settings().Caps(j) }
 	o.Retention = func() (time.Duration, int) { r := s.settings().Retention; return r.JobsAfter, r.JobsKeep }
 	o.Place, o.Access, o.Roles, o.Media = s.places.Open, s.places.Access, s.places, s.callMedia
 	s.places.Networks = o.Networks

@@ -65,6 +65,7 @@ func example() *Config {
 		Backends: []Backend{{URL: "http://127.0.0.1:8000/v1", Protocol: "openai", Model: "Qwen/Qwen2.5-7B-Instruct",
 			Timeout: DefaultTimeout}},
 	}}
+	c.Budgets = []Budget{{Principal: "alice", Per: "day", Tokens: 50_000_000, Cost: "20"}}
 	c.Prices = []Price{{Model: "anthropic.claude-3-haiku-20240307-v1:0", Input: "0.25", Output: "1.25", Cached: "0.03"}}
 	c.Network = Network{Subnets: []Subnet{{ID: "subnet-0a"}}, SecurityGroups: []SecurityGroup{{ID: "sg-0a"}}}
 	c.Events = []Event{{URL: "http://127.0.0.1:9999/hook", SecretEnv: "HOOK_SECRET"}}

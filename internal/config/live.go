@@ -54,6 +54,7 @@ var changeable = map[string]bool{
 	"provenance":            live,
 	"canary":                live,
 	"echo":                  live, // for jobs that are begun from then on
+	"budgets":               live,
 	"prices":                live,
 	"currency":              live,
 	"metrics":               restart, // the content of its token_file is followed

@@ -1,14 +1,63 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"regexp"
+	"slices"
 
 	"github.com/batholith/batholith"
+	"github.com/batholith/batholith/internal/plain"
 )
 
 // Sample returns how many of a job's records are sent before the others.
 func (c *Config) Sample(j batholith.Job) int { return j.Canary(c.Canary) }
+
+// Caps returns what bounds what a job may take: its tags, and the budgets of its principal.
+func (c *Config) Caps(j batholith.Job) []batholith.Cap {
+	caps := batholith.CapsOf(j.Tags, c.Currency)
+	own := slices.ContainsFunc(c.Budgets, func(b Budget) bool { return b.Principal == j.Owner && cmp.Or(b.Account, c.Account) == j.Account })
+	for _, b := range c.Budgets {
+		name := b.Principal
+		if !own && name == everyModel {
+			name = j.Owner
+		}
+		if name != j.Owner || cmp.Or(b.Account, c.Account) != j.Account {
+			continue
+		}
+		micros := int64(0)
+		if b.Cost != "" {
+			micros, _ = batholith.ParseMaxCost(b.Cost) // checked
+		}
+		per := cmp.Or(b.Per, "day")
+		caps = append(caps, batholith.Cap{Name: fmt.Sprintf("the budget of %s for a %s", plain.Line(j.Owner), per), Principal: j.Owner, Monthly: per == "month", Tokens: b.Tokens, Micros: micros, Currency: c.Currency})
+	}
+	return caps
+}
+
+// checkBudgets checks the budgets.
+func (l *loader) checkBudgets() {
+	for i, b := range l.config.Budgets {
+		path := fmt.Sprintf("budgets[%d]", i)
+		if b.Principal == "" {
+			l.bad(path+".principal", "write the name of a principal, or \"*\" for all others", "the budget names no principal")
+		}
+		if b.Per != "" {
+			l.oneOf(path+".per", b.Per, "day", "month")
+		}
+		if b.Tokens < 0 {
+			l.bad(path+".tokens", "write 0 for no bound", "it is negative")
+		}
+		if b.Cost != "" {
+			if _, err := batholith.ParseMaxCost(b.Cost); err != nil {
+				l.bad(path+".cost", "write an amount above 0, such as 20", "%v", err)
+			}
+		}
+		if b.Tokens == 0 && b.Cost == "" {
+			l.bad(path, "write tokens or cost", "the budget bounds nothing")
+		}
+	}
+}
 
 // currencies matches the code of a currency (ISO 4217).
 var currencies = regexp.MustCompile(`^[A-Z]{3}$`)
@@ -39,6 +88,7 @@ func (l *loader) checkPrices() {
 	if !currencies.MatchString(c.Currency) {
 		l.bad("currency", "write the three letters of a currency, such as USD or EUR", "%q is not a currency", c.Currency)
 	}
+	l.checkBudgets()
 	seen := map[string]bool{}
 	for i, p := range c.Prices {
 		path := fmt.Sprintf("prices[%d]", i)

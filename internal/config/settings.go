@@ -96,6 +96,9 @@ type Config struct {
 	// manifest or lines. The manifest counts the answers by model server and by the model name
 	// in the answer. With lines, each output line also names its own, in a member "batholith".
 	Provenance string `yaml:"provenance"`
+	// Caps on what the jobs of a principal may take in a day or a month (UTC), wasted tokens
+	// included. When one is reached, the jobs are paused until the next day or month.
+	Budgets []Budget `yaml:"budgets"`
 	// Number of records that a job sends before the others, spread over its input, if it has at
 	// least 50 times as many. If all of them fail in the same way, the job is paused and its note
 	// says why; 0: none. The tag batholith:canary of a job has precedence.
@@ -540,6 +543,20 @@ type Failures struct {
 	Nonsense float64 `yaml:"nonsense"`
 	// Number of failures before such a prompt succeeds; 0: it always fails.
 	Times int `yaml:"times"`
+}
+
+// Budget is a cap on what the jobs of a principal may take.
+type Budget struct {
+	// Name of the principal, or "*" for each principal without an entry of its own.
+	Principal string `yaml:"principal"`
+	// Account of the principal; absent: account above.
+	Account string `yaml:"account"`
+	// day or month; absent: day.
+	Per string `yaml:"per"`
+	// Tokens, in and out; 0: no bound.
+	Tokens int64 `yaml:"tokens"`
+	// Amount of the currency; absent: no bound.
+	Cost string `yaml:"cost"`
 }
 
 // Price is what the tokens of a model cost.

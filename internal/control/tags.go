@@ -89,6 +89,16 @@ func checkTagKeys(tags []batholith.Tag) error {
 				return bedrock.Validation("The value of the tag '%s' cannot be used: %v.", t.Key, err)
 			}
 		}
+		if t.Key == batholith.MaxTokensTag {
+			if _, err := batholith.ParseMaxTokens(t.Value); err != nil {
+				return bedrock.Validation("The value of the tag '%s' cannot be used: %v.", t.Key, err)
+			}
+		}
+		if t.Key == batholith.MaxCostTag {
+			if _, err := batholith.ParseMaxCost(t.Value); err != nil {
+				return bedrock.Validation("The value of the tag '%s' cannot be used: %v.", t.Key, err)
+			}
+		}
 		if t.Key == batholith.ReuseTag {
 			if _, err := batholith.ParseReuse(t.Value); err != nil {
 				return bedrock.Validation("The value of the tag '%s' cannot be used: %v.", t.Key, err)

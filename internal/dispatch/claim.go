@@ -183,19 +183,29 @@ func (f *feed) fill(take context.Context, c *fetched) error {
 	if err != nil {
 		return err
 	}
-	known, answers, err := f.offer(c.p, items, hits)
+	var later []*item // records that a cap does not permit yet
+	if len(f.funds.caps) > 0 {
+		items, later = nil, items
+	}
+	known, answers, err := f.offer(c.p, items, hits, later)
 	if err != nil {
 		return err
 	}
 	for i, it := range known {
 		f.repeat(it, answers[i])
 	}
-	return f.takeEarlier(take, hits)
+	if err := f.takeEarlier(take, hits); err != nil {
+		return err
+	}
+	f.queue.mu.Lock()
+	later = f.sample.split(later)
+	f.queue.mu.Unlock()
+	return f.putFunded(take, later)
 }
 
 // offer makes a chunk's records ready for the lanes. Records whose answer is known already are returned with it. They count as in flight,
 // and the caller must conclude them. So do those of hits.
-func (f *feed) offer(p *portion, items []*item, hits []found) (known []*item, answers []batholith.Answer, err error) {
+func (f *feed) offer(p *portion, items []*item, hits []found, later []*item) (known []*item, answers []batholith.Answer, err error) {
 	q := f.queue
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -207,7 +217,7 @@ func (f *feed) offer(p *portion, items []*item, hits []found) (known []*item, an
 	}
 	f.dry = false
 	f.ungrant()
-	p.left, p.holding = len(items)+len(hits), f.holding
+	p.left, p.holding = len(items)+len(hits)+len(later), f.holding
 	if p.left > 0 {
 		f.held, q.held = f.held+p.Bytes, q.held+p.Bytes
 		f.loaded[p] = true
@@ -215,6 +225,9 @@ func (f *feed) offer(p *portion, items []*item, hits []found) (known []*item, an
 		p.hold.Release()
 	}
 	for _, it := range items {
+		it.term = f.term
+	}
+	for _, it := range later {
 		it.term = f.term
 	}
 	for _, h := range hits {

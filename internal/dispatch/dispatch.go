@@ -38,6 +38,10 @@ type Store interface {
 	Tagged(ctx context.Context, key string) (map[string]string, error)
 	// Note replaces the note of a job that is not terminal. An empty message removes it.
 	Note(ctx context.Context, job, message string) error
+	// Reserve replaces what the worker has reserved for a job by base, and adds need if the caps permit it.
+	Reserve(ctx context.Context, worker string, job batholith.Job, base, need batholith.Amount, caps []batholith.Cap) (batholith.Allowance, error)
+	// Unreserve gives up what the worker has reserved for a job.
+	Unreserve(ctx context.Context, worker, job string) error
 	// ClaimSample leases up to n chunks that are spread evenly over the job, always the same. passed: the job has no sample any more.
 	ClaimSample(ctx context.Context, worker, job string, n int) (chunks []batholith.Chunk, passed bool, err error)
 	// PassSample stores that the job has no sample any more.
@@ -114,6 +118,8 @@ type Options struct {
 	// errors. A nil error reports that the job continues. nil: no reports.
 	Waits func(job string, since time.Time, err error)
 	Log   *slog.Logger
+	// Caps returns what bounds what a job may take, and the price of its tokens. nil: no job has a cap.
+	Caps func(batholith.Job) ([]batholith.Cap, batholith.Price)
 	// Sample returns how many records of a job are sent before the others; 0: none. nil: none of any job.
 	Sample func(batholith.Job) int
 	// Memory stores the limits found for the backends. nil: each start searches them again.
@@ -369,7 +375,10 @@ func (d *Dispatcher) Halt(ctx context.Context, job string, cause error) error {
 			return context.Cause(ctx)
 		}
 	}
-	return d.o.Sink.Flush(ctx, job)
+	if err := d.o.Sink.Flush(ctx, job); err != nil {
+		return err
+	}
+	return d.unreserve(ctx, f, job)
 }
 
 // start starts a queue's lanes and feeds. The caller holds d.mu, and Run has begun.

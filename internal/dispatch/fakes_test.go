@@ -39,6 +39,9 @@ type world struct {
 	// uncommitted is what Flush answers for a job whose outcomes are in the journal only.
 	uncommitted map[string]error
 
+	reserved     map[string]batholith.Amount
+	mostReserved int64
+
 	sampled map[string]bool
 	holds   map[string]batholith.Pause
 
@@ -48,7 +51,7 @@ type world struct {
 }
 
 func newWorld(t *testing.T) *world {
-	return &world{sampled: map[string]bool{}, holds: map[string]batholith.Pause{}, t: t, bucket: objecttest.NewMemory(), files: map[string][]batholith.File{}, chunks: map[string][]*batholith.Chunk{},
+	return &world{reserved: map[string]batholith.Amount{}, sampled: map[string]bool{}, holds: map[string]batholith.Pause{}, t: t, bucket: objecttest.NewMemory(), files: map[string][]batholith.File{}, chunks: map[string][]*batholith.Chunk{},
 		notes: map[string]string{}, faults: map[string]error{}, outcomes: map[string]map[batholith.RecordKey]batholith.Outcome{},
 		lines: map[string]string{}, sunk: make(chan struct{}, 1)}
 }
@@ -176,6 +179,30 @@ func (w *world) HoldJob(_ context.Context, job, reason string, until time.Time) 
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.sampled[job], w.holds[job] = true, batholith.Pause{Reason: reason, Until: until}
+	return nil
+}
+
+// Reserve keeps one cap: tokens of the job, of which stored is what its outcomes took.
+func (w *world) Reserve(_ context.Context, worker string, j batholith.Job, base, need batholith.Amount, caps []batholith.Cap) (a batholith.Allowance, _ error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var used batholith.Amount
+	for _, o := range w.outcomes[j.ID] {
+		used.Tokens += o.Tokens.Input + o.Tokens.Output
+	}
+	a = batholith.Allowance{Granted: true, Cap: caps[0], Used: used, Left: batholith.Amount{Tokens: max(caps[0].Tokens-used.Tokens-base.Tokens, 0), Micros: 1 << 60}}
+	if a.Granted = need.Tokens <= a.Left.Tokens; a.Granted {
+		base = base.Add(need)
+		w.mostReserved = max(w.mostReserved, used.Tokens+base.Tokens)
+	}
+	w.reserved[j.ID] = base // may count a record twice: as stored, and as reserved until the next call
+	return a, nil
+}
+
+func (w *world) Unreserve(_ context.Context, _, job string) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.reserved, job)
 	return nil
 }
 

@@ -78,9 +78,11 @@ type feed struct {
 	media    stage             // records whose objects in S3 are not read yet
 	twins    twins
 	sample   sample
-	flying   int     // records in flight
-	out      flights // the same records, without those that are concluded without being sent
-	borrowed float64 // tokens taken before the job's turn, see neighbour
+	funds    funds
+	unended  map[*item]bool // records with a reservation that have no outcome, or were dropped
+	flying   int            // records in flight
+	out      flights        // the same records, without those that are concluded without being sent
+	borrowed float64        // tokens taken before the job's turn, see neighbour
 
 	refused   int       // records in a row that met back-pressure
 	refusedAt time.Time // time of the first of them
@@ -139,11 +141,12 @@ type item struct {
 	failure  *batholith.Failure // latest failure; nil: none
 	failedAt time.Time
 	failedOn *lane
-	trial    bool // it was taken although its class is paused
-	apart    bool // it is sent only while nothing else is in flight
-	sampled  bool // it is of the sample, and has no outcome
-	span     span // of the present attempt
-	ends     bool // it ends with its latest failure and is not sent again
+	trial    bool             // it was taken although its class is paused
+	apart    bool             // it is sent only while nothing else is in flight
+	reserved batholith.Amount // what is reserved for it, in a job with a cap
+	sampled  bool             // it is of the sample, and has no outcome
+	span     span             // of the present attempt
+	ends     bool             // it ends with its latest failure and is not sent again
 }
 
 // portion is a claimed chunk whose records are being processed.
@@ -157,7 +160,7 @@ type portion struct {
 // newFeed makes a feed without starting its goroutine. The caller holds d.mu.
 func newFeed(d *Dispatcher, q *queue, job batholith.Job, s Serving) *feed {
 	f := &feed{d: d, queue: q, job: job, access: s.Access, paths: s.Dialect(s.Backends[0].Protocol()), done: make(chan struct{}), idle: make(chan struct{}, 1), beginning: make(chan struct{}, 1),
-		priority: priorityOf(job.Tags), ready: newWalk(d.o.Room), loaded: map[*portion]bool{}, trials: map[*class]int{}}
+		priority: priorityOf(job.Tags), ready: newWalk(d.o.Room), loaded: map[*portion]bool{}, trials: map[*class]int{}, unended: map[*item]bool{}}
 	f.life, f.cancel = context.WithCancelCause(context.Background())
 	f.taking, f.cease = context.WithCancelCause(f.life)
 	f.term, f.lapse = context.WithCancelCause(f.life)
@@ -249,6 +252,9 @@ func (f *feed) open(ctx context.Context) error {
 			f.files[file.N] = file
 		}
 		f.count(files)
+		if err := f.openFunds(ctx); err != nil {
+			return err
+		}
 		if err := f.openEarlier(ctx); err != nil {
 			return err
 		}

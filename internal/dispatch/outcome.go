@@ -46,6 +46,7 @@ func (l *lane) conclude(it *item, kind batholith.OutcomeKind, a batholith.Answer
 		f.drop(it)
 		return
 	}
+	f.counts(it, kind, &a)
 	o := f.outcome(it, kind, a, e)
 	o.Canaries = l.takeCanaries(it.class)
 	if err := f.d.add(o); err != nil {
@@ -150,6 +151,7 @@ func (f *feed) concludes(it *item, took batholith.Tokens, answered bool) {
 	}
 	q.rate.add(tokens, time.Now())
 	f.concluded++
+	delete(f.unended, it)
 	f.unload(it)
 	f.lands(it, tokens)
 	if it.chunk.left--; it.chunk.left == 0 && it.chunk.holding == f.holding {
@@ -205,5 +207,6 @@ func (f *feed) drop(it *item) {
 	f.queue.mu.Lock()
 	defer f.queue.mu.Unlock()
 	f.lands(it, 0)
+	delete(f.unended, it)
 	f.unload(it)
 }

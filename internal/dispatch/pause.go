@@ -41,6 +41,9 @@ func (d *Dispatcher) Rest(ctx context.Context, job string) error {
 		if err := d.o.Sink.Flush(ctx, job); err != nil {
 			return err
 		}
+		if err := d.unreserve(ctx, f, job); err != nil {
+			return err
+		}
 		return d.o.Store.Release(ctx, d.o.Worker, job)
 	})
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/batholith/batholith"
@@ -161,7 +160,7 @@ func (f *feed) sendSample(take context.Context, chunks []batholith.Chunk, n int)
 		if err := f.passSample(take); err != nil {
 			return err
 		}
-		return f.release()
+		return f.release(take)
 	}
 	why := f.sampleFailed(s, s.sent+before)
 	f.d.o.Log.Warn("a job is paused, because all records of its sample failed alike", "job", f.job.ID, "records", s.sent+before)
@@ -189,15 +188,10 @@ func (f *feed) passSample(take context.Context) error {
 }
 
 // release offers the records that waited for the sample.
-func (f *feed) release() error {
-	q := f.queue
-	q.mu.Lock()
-	held := slices.DeleteFunc(f.sample.held, func(it *item) bool { return it.over() })
+func (f *feed) release(take context.Context) error {
+	f.queue.mu.Lock()
+	held := f.sample.held
 	f.sample = sample{}
-	known, answers := f.put(held)
-	q.mu.Unlock()
-	for i, it := range known {
-		f.repeat(it, answers[i])
-	}
-	return nil
+	f.queue.mu.Unlock()
+	return f.putFunded(take, held)
 }

@@ -52,6 +52,7 @@ func (f *feed) letGo() {
 	f.queue.held -= f.held
 	f.held, f.dry = 0, false
 	f.sample = sample{}
+	clear(f.unended)
 	for p := range f.loaded {
 		p.hold.Release()
 	}

@@ -65,6 +65,8 @@ type Options struct {
 	Models *Models
 	Log    *slog.Logger     // nil: nothing is logged
 	Limits batholith.Limits // bounds on the input and the duration of a job
+	// Caps returns what bounds what a job with its tags may take. nil: nothing.
+	Caps func(batholith.Job) []batholith.Cap
 	// Sample returns how many of a job's records are sent before the others. nil: none.
 	Sample func(batholith.Job) int
 	// Price returns what the tokens of a model cost now, by its catalogue id and the name that the job has for it. It is called for each
@@ -218,6 +220,7 @@ func (e *Engine) joinWorker() (err error) {
 		Waits:    func(job string, since time.Time, err error) { e.life.Waits(job, lifecycle.ToRead, since, err) },
 		Canary:   dialect.Canary,
 		Sample:   o.Sample,
+		Caps:     e.caps(),
 		Attempts: o.Attempts, Reuse: o.Reuse, Earlier: o.Earlier, Scratch: o.Dir, Sourced: o.Sourced, Silent: o.Silent, Discreet: o.Discreet,
 		Drain: o.Drain, Room: room, Tracer: o.Tracer, Listener: o.Listener, Lease: lease, Leases: o.Store.Leases, Workers: workers})
 	e.calls = newInteractive(e)

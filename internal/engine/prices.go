@@ -30,3 +30,16 @@ func (e *Engine) costs(ctx context.Context, j batholith.Job) (map[string]batholi
 	all, err := e.o.Store.Spent(ctx, batholith.SpentQuery{Account: j.Account, Jobs: []string{j.ID}})
 	return batholith.Costs(all), err
 }
+
+// caps returns what bounds what a job may take, with the price of its tokens now; nil: nothing ever does.
+func (e *Engine) caps() func(batholith.Job) ([]batholith.Cap, batholith.Price) {
+	if e.o.Caps == nil {
+		return nil
+	}
+	return func(j batholith.Job) (caps []batholith.Cap, price batholith.Price) {
+		if e.o.Price != nil {
+			price = e.o.Price(j.Model, j.ModelID)
+		}
+		return e.o.Caps(j), price
+	}
+}

@@ -127,6 +127,8 @@ type Shared interface {
 	Processes(ctx context.Context) ([]batholith.Process, error)
 	// Stopping lists the ids of the jobs that are Stopping.
 	Stopping(ctx context.Context) ([]string, error)
+	// ResumeDue ends the pause of a job that ends by itself, if it is time.
+	ResumeDue(ctx context.Context, id string) error
 	// Paused lists the ids of the paused jobs.
 	Paused(ctx context.Context) ([]string, error)
 	// Release makes the worker's chunks of a job claimable.

@@ -3,6 +3,7 @@ package lifecycle
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/batholith/batholith"
 )
@@ -33,6 +34,9 @@ func pauseOf(job batholith.Job) pauseState {
 	}
 	return pausePaused
 }
+
+// dueGrace is how much later than its time a pause ends by itself, so that the database's clock shows that time too.
+const dueGrace = 100 * time.Millisecond
 
 // errResumed cancels the wait of a job that is not paused any more.
 var errResumed = errors.New("the job is resumed")
@@ -75,6 +79,15 @@ func (d *drive) resting(ctx, work context.Context, job batholith.Job) error {
 	quiet, cancel := context.WithCancel(work)
 	rested := make(chan error, 1)
 	go func() { rested <- d.l.o.Dispatch.Rest(quiet, d.id) }()
+	if until := job.Paused.Until; !until.IsZero() {
+		due := time.AfterFunc(max(d.l.until(until), 0)+dueGrace, func() {
+			if err := d.l.o.Store.ResumeDue(work, d.id); err != nil && work.Err() == nil {
+				d.l.o.Log.Warn("a pause that ends by itself is not ended yet", "job", d.id, "err", err)
+				d.callOff(errResumed) // the job is read again, and this tried again
+			}
+		})
+		defer due.Stop()
+	}
 	d.committed(job.Counts)
 	partial := d.partial(work)
 	e, cause := d.await(work, partial)

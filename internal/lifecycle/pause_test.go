@@ -159,3 +159,18 @@ func TestAPausedJobEndsAsAnyOther(t *testing.T) {
 		}
 	}
 }
+
+func TestAPauseThatEndsByItselfEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.look = time.Hour
+		defer w.sending()()
+		if err := w.store.HoldJob(t.Context(), id, "the budget of a day", time.Now().Add(10*time.Hour)); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(10*time.Hour - time.Second)
+		w.rests(true, batholith.StatusInProgress)
+		time.Sleep(2 * time.Second)
+		w.rests(false, batholith.StatusInProgress)
+	})
+}

@@ -12,6 +12,8 @@ func spending() []law {
 		{"WhatRecordsTookIsAddedUpOnce", spentOnce},
 		{"WhatRecordsTookOutlivesTheirJob", spentStays},
 		{"WhatRecordsTookIsInGroups", spentGroups},
+		{"ReservationsOfAllWorkersKeepACap", capKept},
+		{"ADaysCapIsFreeTheNextDay", capOfADay},
 	}
 }
 
@@ -94,4 +96,66 @@ func spentGroups(t *testing.T, p Port) {
 	same(t, outputs(batholith.SpentQuery{Until: today + 1}), []int64{10, 20})
 	same(t, outputs(batholith.SpentQuery{Principal: j.Owner}), []int64{10, 60})
 	same(t, outputs(batholith.SpentQuery{Principal: "another"}), []int64(nil))
+}
+
+// reserves demands what a worker is granted.
+func reserves(t *testing.T, p Port, worker string, j batholith.Job, base, need int64, c batholith.Cap, want bool, left int64) batholith.Allowance {
+	t.Helper()
+	a, err := p.Reserve(t.Context(), worker, j, batholith.Amount{Tokens: base}, batholith.Amount{Tokens: need}, []batholith.Cap{c})
+	no(t, err)
+	if a.Granted != want || a.Left.Tokens != left {
+		t.Errorf("%s asks for %d beside %d: granted %t, left %d; want %t, %d", worker, need, base, a.Granted, a.Left.Tokens, want, left)
+	}
+	return a
+}
+
+func capKept(t *testing.T, p Port) {
+	id := running(t, p, 1, 3)
+	j, err := p.Job(t.Context(), account, id)
+	no(t, err)
+	alive(t, p, "w1", "w2")
+	c := batholith.Cap{Name: "cap", Tokens: 1000}
+	reserves(t, p, "w1", j, 0, 600, c, true, 1000)
+	reserves(t, p, "w2", j, 0, 600, c, false, 400)
+	reserves(t, p, "w2", j, 0, 400, c, true, 400)
+	spends(t, p, "w1", "s1", claim(t, p, "w1", id, 1)[0], "", 10, 1) // 100 + 10 tokens, and 7 + 5 wasted
+	reserves(t, p, "w1", j, 300, 200, c, false, 178)                 // 122 used, 400 of w2, 300 of its own
+	reserves(t, p, "w1", j, 300, 178, c, true, 178)
+	no(t, p.Unreserve(t.Context(), "w2", id))
+	reserves(t, p, "w1", j, 0, 878, c, true, 878)
+	time.Sleep(2 * time.Minute) // the lease of w1 is over
+	alive(t, p, "w2")
+	reserves(t, p, "w2", j, 0, 878, c, true, 878)
+	cost := batholith.Cap{Name: "cost", Micros: 1000, Currency: "USD"}
+	two := claim(t, p, "w2", id, 1)[0]
+	spends(t, p, "w2", "s2", two, "1 2 1 USD", 10, 2) // 100 + 20 + 7 + 10 micros
+	a, err := p.Reserve(t.Context(), "w2", j, batholith.Amount{}, batholith.Amount{Micros: 864}, []batholith.Cap{cost})
+	no(t, err)
+	if a.Granted || a.Left.Micros != 863 || a.Used.Micros != 137 {
+		t.Errorf("%+v", a)
+	}
+}
+
+func capOfADay(t *testing.T, p Port) {
+	id, other := running(t, p, 1, 2), running(t, p, 2, 2)
+	j, err := p.Job(t.Context(), account, id)
+	no(t, err)
+	k, err := p.Job(t.Context(), account, other)
+	no(t, err)
+	k.Owner = j.Owner
+	alive(t, p, "w1")
+	c := batholith.Cap{Name: "day", Principal: j.Owner, Tokens: 200}
+	spends(t, p, "w1", "s1", claim(t, p, "w1", id, 1)[0], "", 10, 1)
+	a := reserves(t, p, "w1", k, 0, 100, c, false, 78)
+	if a.Next.IsZero() || a.Next.Sub(time.Now()) > 24*time.Hour+5*time.Second {
+		t.Errorf("the next day begins at %s", a.Next)
+	}
+	no(t, p.HoldJob(t.Context(), other, "the day's budget", a.Next))
+	no(t, p.ResumeDue(t.Context(), other))
+	pausedAre(t, p, other)
+	time.Sleep(24 * time.Hour)
+	no(t, p.ResumeDue(t.Context(), other))
+	pausedAre(t, p)
+	alive(t, p, "w1")
+	reserves(t, p, "w1", k, 0, 100, c, true, 200)
 }

@@ -147,6 +147,9 @@ type Pausing interface {
 // Spending adds up what records took.
 type Spending interface {
 	Spent(ctx context.Context, q batholith.SpentQuery) ([]batholith.Spent, error)
+	Reserve(ctx context.Context, worker string, j batholith.Job, base, need batholith.Amount, caps []batholith.Cap) (batholith.Allowance, error)
+	Unreserve(ctx context.Context, worker, id string) error
+	ResumeDue(ctx context.Context, id string) error
 }
 
 // Memory keeps what was learned of backends.

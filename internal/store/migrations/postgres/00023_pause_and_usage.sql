@@ -36,6 +36,17 @@ CREATE TABLE job_usage (
 );
 CREATE INDEX job_usage_of_day ON job_usage (account, day);
 
+-- What workers may still take for records that they send, of jobs with a cap.
+CREATE TABLE reservations (
+    job       TEXT COLLATE "C" NOT NULL,
+    worker    TEXT COLLATE "C" NOT NULL,
+    account   TEXT COLLATE "C" NOT NULL,
+    principal TEXT COLLATE "C" NOT NULL,
+    tokens    BIGINT NOT NULL,
+    micros    BIGINT NOT NULL, -- 10^-6 of the currency
+    PRIMARY KEY (job, worker)
+);
+
 -- Other processes are told of a pause and of its end.
 CREATE TRIGGER paused_changed AFTER UPDATE OF paused ON jobs FOR EACH STATEMENT EXECUTE FUNCTION batholith_changed();
 
@@ -43,6 +54,7 @@ CREATE TRIGGER paused_changed AFTER UPDATE OF paused ON jobs FOR EACH STATEMENT 
 UPDATE compatibility SET oldest = 20;
 
 -- +goose Down
+DROP TABLE reservations;
 DROP TABLE job_usage;
 DROP TRIGGER paused_changed ON jobs;
 DROP INDEX jobs_paused;

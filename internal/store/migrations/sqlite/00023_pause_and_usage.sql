@@ -36,7 +36,19 @@ CREATE TABLE job_usage (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX job_usage_of_day ON job_usage (account, day);
 
+-- What workers may still take for records that they send, of jobs with a cap.
+CREATE TABLE reservations (
+    job       TEXT NOT NULL,
+    worker    TEXT NOT NULL,
+    account   TEXT NOT NULL,
+    principal TEXT NOT NULL,
+    tokens    INTEGER NOT NULL,
+    micros    INTEGER NOT NULL, -- 10^-6 of the currency
+    PRIMARY KEY (job, worker)
+) STRICT, WITHOUT ROWID;
+
 -- +goose Down
+DROP TABLE reservations;
 DROP TABLE job_usage;
 DROP INDEX jobs_paused;
 ALTER TABLE jobs DROP COLUMN sampled;
