@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -208,10 +209,10 @@ func TestTheMeanOfAModelOutlivesItsJobs(t *testing.T) {
 // A scrape answers in bounded time while the database hangs, does not pile up reads, and has the gauges again afterwards.
 func TestAScrapeDoesNotWaitForADeadDatabase(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m, reads, back := New(Build{}), 0, make(chan struct{})
+		m, reads, back := New(Build{}), atomic.Int32{}, make(chan struct{})
 		m.Watch(Sources{
 			Census: func(ctx context.Context) (batholith.Census, error) {
-				reads++
+				reads.Add(1)
 				select {
 				case <-back:
 					return batholith.Census{Living: 1}, nil
@@ -231,8 +232,8 @@ func TestAScrapeDoesNotWaitForADeadDatabase(t *testing.T) {
 		if up := value(t, m, "batholith_store_up"); up != 0 {
 			t.Errorf("store up: %v", up)
 		}
-		if took := time.Since(began); took != 4*censusTime || reads != 1 {
-			t.Errorf("four scrapes took %s with %d reads, want %s with one", took, reads, 4*censusTime)
+		if took := time.Since(began); took != 4*censusTime || reads.Load() != 1 {
+			t.Errorf("four scrapes took %s with %d reads, want %s with one", took, reads.Load(), 4*censusTime)
 		}
 		time.Sleep(censusLimit)
 		close(back)
