@@ -3,6 +3,7 @@ package dispatch
 import (
 	"context"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -305,7 +306,7 @@ func (f *feed) tells() {
 		q.mu.Unlock()
 		switch {
 		case why != "":
-			f.d.o.Log.Warn("records of the job wait", "job", f.job.ID, "why", why)
+			f.d.o.Log.Info("records of the job wait", "job", f.job.ID, "why", strings.TrimPrefix(why, waitNote)) // the fault itself is a warning of its server's
 		case waited:
 			f.d.o.Log.Info("records of the job are sent again", "job", f.job.ID)
 		}
