@@ -29,6 +29,7 @@ type bodies struct {
 
 	mu      sync.Mutex
 	reasons map[string]int64
+	price   batholith.Price // of the model
 }
 
 // newBodies returns the checks for a model and type. With several configured models and none named, bodies are
@@ -48,6 +49,7 @@ func (a *app) newBodies(c *config.Config, named string, typ batholith.Invocation
 	}
 	b.model, b.dialect, err = a.dialectOf(c, id, typ)
 	b.exact = b.model == catalog.TinyModel
+	b.price = c.Price(b.model, id)
 	return b, err
 }
 

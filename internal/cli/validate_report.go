@@ -50,9 +50,41 @@ type validated struct {
 	MostTokens   int64 `json:"mostInputTokens"`
 	OutputTokens int64 `json:"maximumOutputTokens"`
 	Unlimited    int64 `json:"recordsWithoutTokenLimit"`
+	Cost         *cost `json:"estimatedCost,omitempty"` // of a model with a price in the settings
 
 	Seconds float64                  `json:"seconds"`
 	other   batholith.InvocationType // what refused bodies look like
+}
+
+// cost is what the estimated tokens cost, in decimal numbers of the currency. Estimates have three digits, as those of the tokens have.
+type cost struct {
+	Input    batholith.Money `json:"input"`
+	Least    batholith.Money `json:"leastInput"`
+	Most     batholith.Money `json:"mostInput"`
+	Output   batholith.Money `json:"maximumOutput"` // of the bodies with a limit
+	Currency string          `json:"currency"`
+}
+
+// costs returns what the tokens of f cost, or nil if the model has no price.
+func (f *validated) costs(p batholith.Price) *cost {
+	if !p.Known() {
+		return nil
+	}
+	in := func(n int64, how int) batholith.Money {
+		if f.LeastTokens < f.MostTokens {
+			n = threeDigits(n, how)
+		}
+		return p.Cost(batholith.Tokens{Input: n})
+	}
+	return &cost{Input: in(f.InputTokens, half), Least: in(f.LeastTokens, down), Most: in(f.MostTokens, up), Output: p.Cost(batholith.Tokens{Output: f.OutputTokens}), Currency: p.Currency}
+}
+
+// String is the cost in words.
+func (c *cost) String() string {
+	if c.Least.Cmp(c.Most) == 0 {
+		return fmt.Sprintf("%s in, at most %s out (%s)", c.Input, c.Output, c.Currency)
+	}
+	return fmt.Sprintf("about %s in (%s to %s), at most %s out (%s)", c.Input, c.Least, c.Most, c.Output, c.Currency)
 }
 
 // counted is a reason and the number of bodies or records that have it.
@@ -69,6 +101,7 @@ func (v *validator) sum(files []batholith.File, sums []jsonl.Surveyed) *validate
 	b := v.bodies
 	f := &validated{Model: b.model, Type: b.typ, Files: len(files), Missing: v.ids.missing, InputTokens: b.likely.Load() / 1000,
 		LeastTokens: b.least.Load() / 1000, MostTokens: (b.most.Load() + 999) / 1000, OutputTokens: b.out.Load(), Unlimited: b.unlimited.Load(), Reasons: frequent(b.reasons), other: b.otherType()}
+	f.Cost = f.costs(b.price)
 	for i, s := range sums {
 		f.Bytes += files[i].Bytes
 		f.Records += files[i].Records
@@ -166,6 +199,9 @@ func (a *app) reportValidated(v *validated) error {
 	}
 	row("recordIds", "%s missing, %s repeated", words.Number(v.Missing), words.Number(v.Repeated))
 	row("tokens", "%s, %s", v.inputTokens(), v.outputTokens())
+	if v.Cost != nil {
+		row("cost", "%s", v.Cost)
+	}
 	return f.err
 }
 
