@@ -36,6 +36,7 @@ func Main(args []string) int {
 		return code
 	}
 	keepSmall()
+	cobra.EnableCommandSorting = false // the help has groups in an order of their own
 	defer captureLibraryLog(slog.New(slog.DiscardHandler))() // serve and run, which have a log, take these lines into it
 	a := &app{env: os.Environ(), terminal: term.IsTerminal(int(os.Stderr.Fd())), paged: term.IsTerminal(int(os.Stdout.Fd()))}
 	a.stdout, a.stderr = a.streams(os.Stdout, os.Stderr)
@@ -121,10 +122,24 @@ Exit codes: 0 done, 1 failed, 2 wrong usage or settings, 3 the job did not end C
 	root.SetVersionTemplate("batholith {{.Version}}\n")
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return wrongFlag(cmd, err) })
 	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), "LocalFlags.FlagUsages", "LocalFlags.FlagUsagesWrapped 120"))
-	root.AddCommand(a.serveCommand(), a.runCommand(), a.envCommand(), a.submitCommand(), a.jobsCommand(), a.getCommand(),
-		a.tailCommand(), a.downloadCommand(),
-		a.watchCommand(), a.stopCommand(), a.retryCommand(), a.jobCommand(), a.usageCommand(), a.publishCommand(), a.validateCommand(), a.verifyCommand(), a.modelsCommand(), a.doctorCommand(), a.simulateCommand(), a.kmsCommand(), a.configCommand(), a.reloadCommand(), a.backendCommand(), a.migrateCommand(),
-		a.backupCommand(), a.restoreCommand(), a.forgetCommand(), a.reconcileCommand(),
-		a.healthCommand(), a.versionCommand())
+	for _, g := range []struct {
+		title    string
+		commands []*cobra.Command
+	}{
+		{"Start:", []*cobra.Command{a.runCommand(), a.serveCommand(), a.envCommand(), a.modelsCommand(), a.validateCommand()}},
+		{"Jobs:", []*cobra.Command{a.submitCommand(), a.jobsCommand(), a.getCommand(), a.watchCommand(), a.tailCommand(), a.downloadCommand(), a.stopCommand(), a.jobCommand(), a.retryCommand(),
+			a.publishCommand(), a.verifyCommand(), a.forgetCommand(), a.usageCommand()}},
+		{"The service:", []*cobra.Command{a.doctorCommand(), a.healthCommand(), a.configCommand(), a.reloadCommand(), a.backendCommand(), a.kmsCommand(), a.backupCommand(), a.restoreCommand(),
+			a.reconcileCommand(), a.migrateCommand()}},
+		{"More:", []*cobra.Command{a.simulateCommand(), a.versionCommand()}},
+	} {
+		root.AddGroup(&cobra.Group{ID: g.title, Title: g.title})
+		for _, c := range g.commands {
+			c.GroupID = g.title
+		}
+		root.AddCommand(g.commands...)
+	}
+	root.SetHelpCommandGroupID("More:")
+	root.SetCompletionCommandGroupID("More:")
 	return root
 }
