@@ -97,6 +97,19 @@ func TestEveryCommandOfTheDocumentationIsRun(t *testing.T) {
 	}
 }
 
+// The table of the README has every command.
+func TestTheReadmeHasEveryCommand(t *testing.T) {
+	text, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, cmd := range (&app{}).root().Commands() {
+		if !cmd.Hidden && !regexp.MustCompile("(?m)^\\| [^|]*`"+cmd.Name()+"[ `]").Match(text) {
+			t.Errorf("the README does not name batholith %s", cmd.Name())
+		}
+	}
+}
+
 // isIn reports whether a line of a test runs the command with all of its flags.
 func (p printed) isIn(line string) bool {
 	if !strings.Contains(" "+line+" ", " "+p.path+" ") {
