@@ -36,7 +36,7 @@ func Main(args []string) int {
 		return code
 	}
 	keepSmall()
-	cobra.EnableCommandSorting = false // the help has groups in an order of their own
+	cobra.EnableCommandSorting = false                       // the help has groups in an order of their own
 	defer captureLibraryLog(slog.New(slog.DiscardHandler))() // serve and run, which have a log, take these lines into it
 	a := &app{env: os.Environ(), terminal: term.IsTerminal(int(os.Stderr.Fd())), paged: term.IsTerminal(int(os.Stdout.Fd()))}
 	a.stdout, a.stderr = a.streams(os.Stdout, os.Stderr)
