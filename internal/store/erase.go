@@ -109,8 +109,8 @@ func (s *Store) Outdate(ctx context.Context, age time.Duration, keep int) (n int
 // ofJobs are the tables with rows of jobs, in an order in which they can be deleted. The rows of a table are deleted by its key.
 var ofJobs = []table{chunksTable, segmentsTable, uploadsTable, filesTable, {"progress", "worker"}, {"tags", "name"}, {"events", "seq"}}
 
-// fewOfJobs are such tables with at most one row for each job.
-var fewOfJobs = []string{"tokens", "forecasts"}
+// fewOfJobs are such tables with one row at most for each job, or for each worker of it.
+var fewOfJobs = []string{"tokens", "forecasts", "reservations"}
 
 // compactDue is the name of the shared value that says that bytes of deleted jobs are in the files of the database.
 const compactDue = "compact"

@@ -190,6 +190,15 @@ CREATE TABLE receivers (
     name TEXT    NOT NULL PRIMARY KEY,
     seq  INTEGER NOT NULL -- the last event that it has got: events.seq
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE reservations (
+    job       TEXT NOT NULL,
+    worker    TEXT NOT NULL,
+    account   TEXT NOT NULL,
+    principal TEXT NOT NULL,
+    tokens    INTEGER NOT NULL,
+    micros    INTEGER NOT NULL, -- 10^-6 of the currency
+    PRIMARY KEY (job, worker)
+) STRICT, WITHOUT ROWID;
 CREATE TABLE segments (
     job     TEXT    NOT NULL REFERENCES jobs (id),
     key     TEXT    NOT NULL,
