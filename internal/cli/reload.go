@@ -86,7 +86,13 @@ func (s *service) followSettings(ctx context.Context) error {
 	defer signal.Stop(hangups)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	var content follow.Contents[string]
+	for _, name := range []string{askFile, answerFile} { // of a command that was killed
+		_ = os.Remove(filepath.Join(s.o.Again.data, name)) // mostly there is none; a question that stays is answered
+	}
+	content := follow.Since(s.content())
+	if s.changedSinceStart() {
+		s.reload(ctx, "")
+	}
 	due := make(chan string, 1) // the id of a question, "" without one
 	go func() {                 // ends with ctx
 		_ = follow.Run(ctx, func() {
@@ -107,8 +113,17 @@ func (s *service) followSettings(ctx context.Context) error {
 		case <-hangups:
 		case id = <-due:
 		}
-		s.answer(s.reload(ctx, id))
+		r := s.reload(ctx, id)
+		if id != "" {
+			s.answer(r)
+		}
 	}
+}
+
+// changedSinceStart reports whether the settings file has changed between the start of the program and now.
+func (s *service) changedSinceStart() bool {
+	_, changed, later, err := config.Reload(s.o.Again.sources, s.o.Again.raw)
+	return err != nil || len(changed) > 0 || len(later) > 0
 }
 
 // question returns the id of a question of batholith reload, and removes it.
@@ -331,7 +346,7 @@ func keepRolesKeys(c, now *config.Config) {
 
 var _ sigv4.Keys = (*rings)(nil)
 
-// askReload asks the server of a data directory to reload, and returns the result. It waits until ctx ends.
+// askReload asks the server of a data directory to reload, and returns the result. It waits until ctx ends. It leaves no file.
 func askReload(ctx context.Context, dir, id string) (r reloaded, err error) {
 	if err := files.WriteFile(filepath.Join(dir, askFile), []byte(id+"\n"), 0o600); err != nil {
 		return r, err
@@ -344,7 +359,7 @@ func askReload(ctx context.Context, dir, id string) (r reloaded, err error) {
 		case err != nil && !errors.Is(err, fs.ErrNotExist):
 			return r, err
 		case err == nil && json.Unmarshal(text, &r) == nil && r.ID == id:
-			return r, nil
+			return r, os.Remove(filepath.Join(dir, answerFile))
 		}
 		select {
 		case <-tick.C:

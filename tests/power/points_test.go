@@ -28,6 +28,7 @@ type outage struct {
 	records int    // in all of them
 	latency time.Duration
 	padding int    // bytes of white space in each record
+	earlier int    // output objects of an earlier job
 	arn     string // empty when its client has not heard of it
 }
 
@@ -36,6 +37,8 @@ func ways(point string) []func(*outage) {
 	switch point {
 	case "results.merged", "results.exchanged":
 		return []func(*outage){(*outage).afterManySegments}
+	case "lifecycle.reusable", "dispatch.reused":
+		return []func(*outage){(*outage).withEarlierAnswers}
 	case "dispatch.drained", "dispatch.released", "results.closed":
 		return []func(*outage){(*outage).atTheSignal}
 	case "lifecycle.stopping":
@@ -159,7 +162,26 @@ func (o *outage) nothingLeft() {
 	if o.keeps != 0 {
 		o.forgiveJournal()
 	}
-	o.s.NothingLeft(o.files + 1)
+	o.s.NothingLeft(o.files + 1 + o.earlier)
+}
+
+// withEarlierAnswers loses power while a job takes the answers of an earlier one, which had fewer records. None of these is asked again.
+func (o *outage) withEarlierAnswers() {
+	o.site = newSite(o.t, o.latency)
+	o.seed = o.keeps
+	o.s.Start()
+	must(o.t, o.put(o.t.Context(), "old/1.jsonl", harness.PromptsFrom(0, o.records-30)))
+	old, err := o.createOf(1, "old/1.jsonl")
+	must(o.t, err)
+	o.s.End(old)
+	o.s.Stop()
+	o.s.Settings("reuse: finished\n" + harness.Model(o.w.URL, fmt.Sprint(", max_in_flight: ", slots)))
+	o.s.StartTo(o.point)
+	o.upload()
+	o.arn, _ = o.create(0)
+	o.again(true)
+	o.earlier = 2
+	o.ends(slots, unsynced)
 }
 
 // atTheSweep loses power when a job that is over was cleaned up once more, at the start after its end.
