@@ -61,7 +61,7 @@ type Allowance struct {
 	Granted bool   // the wanted amount is reserved
 	Left    Amount // that could be reserved
 	Cap     Cap    // the tightest cap, if it is not granted
-	Used    Amount // of that cap: stored, and reserved by others
+	Used    Amount // of that cap: stored, and reserved by all workers
 	Next    time.Time
 }
 

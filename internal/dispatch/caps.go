@@ -127,8 +127,12 @@ func (f *feed) fund(take context.Context, items []*item) (funded, rest []*item, 
 		}
 		f.queue.mu.Lock()
 		busy, ended := f.outstanding() != (batholith.Amount{}), f.concluded
+		uncommitted := f.funds.kept != (batholith.Amount{})
 		f.queue.mu.Unlock()
-		if !busy && n == 0 {
+		switch {
+		case !busy && uncommitted: // it ended meanwhile, and its reservation is larger than what it took
+			continue
+		case !busy && n == 0:
 			return nil, nil, f.capped(take, a, need[0])
 		}
 		if err := f.until(take, f.d.o.Lease, func() bool { return f.concluded > ended }); err != nil {
@@ -185,7 +189,7 @@ func (f *feed) reserve(take context.Context, base, need batholith.Amount) (a bat
 func (f *feed) capped(take context.Context, a batholith.Allowance, next batholith.Amount) error {
 	c := a.Cap
 	used := fmt.Sprintf("%d of %d tokens are used or reserved, and the next record may take %d", a.Used.Tokens, c.Tokens, next.Tokens)
-	if c.Micros > 0 && next.Micros > c.Micros-min(a.Used.Micros, c.Micros) {
+	if fits := next.Tokens <= c.Tokens-min(a.Used.Tokens, c.Tokens); c.Tokens == 0 || c.Micros > 0 && fits {
 		used = fmt.Sprintf("%s of %s %s are used or reserved, and the next record may cost %s", micros(a.Used.Micros), micros(c.Micros), c.Currency, micros(next.Micros))
 	}
 	remedy := "raise it and resume the job"

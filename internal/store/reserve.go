@@ -47,7 +47,7 @@ func (s *Store) Reserve(ctx context.Context, worker string, j batholith.Job, bas
 			}
 			room.Left = batholith.Amount{Tokens: min(room.Left.Tokens, left.Tokens), Micros: min(room.Left.Micros, left.Micros)}
 			if room.Granted && (need.Tokens > left.Tokens || need.Micros > left.Micros) {
-				room.Granted, room.Cap, room.Used, room.Next = false, c, used, next
+				room.Granted, room.Cap, room.Used, room.Next = false, c, used.Add(base), next
 			}
 		}
 		if room.Granted {
