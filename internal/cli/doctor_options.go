@@ -2,11 +2,13 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"iter"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awsbedrock "github.com/aws/aws-sdk-go-v2/service/bedrock"
+	"github.com/aws/aws-sdk-go-v2/service/bedrock/types"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"github.com/batholith/batholith"
@@ -168,6 +170,16 @@ func (s serverJobs) List(ctx context.Context) iter.Seq2[batholith.Job, error] {
 func (s serverJobs) Kept(ctx context.Context, j batholith.Job) (doctor.Kept, error) {
 	k, err := s.c.kept(ctx, j.ARN().String())
 	return doctor.Kept(k), err
+}
+
+// Knows reports whether the server has a job with this id. A server that does not say so is taken to have it.
+func (s serverJobs) Knows(ctx context.Context, id string) (bool, error) {
+	_, err := s.c.fetch(ctx, id)
+	var none *types.ResourceNotFoundException
+	if errors.As(err, &none) {
+		return false, nil
+	}
+	return true, err
 }
 
 // noun returns the job as the root package's type, with the members that the doctor uses. A forecast is left out

@@ -74,6 +74,8 @@ type Jobs interface {
 	List(ctx context.Context) iter.Seq2[batholith.Job, error]
 	// Kept returns the state of a job's kept results.
 	Kept(ctx context.Context, j batholith.Job) (Kept, error)
+	// Knows reports whether there is a job with this id.
+	Knows(ctx context.Context, id string) (bool, error)
 	// Objects returns an S3 client for the buckets of the outputs; nil if they cannot be
 	// reached.
 	Objects() *s3.Client

@@ -60,6 +60,7 @@ func (d *doctor) jobs(ctx context.Context) {
 			d.find(Finding{Problem, "objects", "the bucket " + bucket + " cannot be looked at", why, remedy})
 		}
 	}
+	d.unknown(ctx, client, jobs)
 	if len(d.findings) == before && len(over) > 0 {
 		d.find(Finding{Severity: Sound, Check: "objects", What: "the jobs that are over left nothing behind"})
 	}
