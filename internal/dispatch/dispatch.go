@@ -129,7 +129,7 @@ type Options struct {
 	// Leases returns how many leases of workers this process has seen end, and when the next one ends if it is not renewed; zero: none. It
 	// is up to date after each Heartbeat. nil: no other worker exists.
 	Leases func() (ended int, next time.Time)
-	// Workers returns the number of living workers that serve a model, with this one. nil: 1.
+	// Workers returns the number of living workers that serve a model, with this one; 0: it is not known yet. nil: 1.
 	Workers func(model string) int
 	// Trace gets the state of each lane several times a second while requests are in flight. nil: no samples.
 	Trace func(limit.Sample)

@@ -13,15 +13,16 @@ import (
 //	window in prompt order = max(ready, min(8192, unread / (2 × workers)))        instead of 8192
 //
 // unread are the job's records after the last chunk that this worker has claimed. So half of what is left stays free for workers that come
-// later, and the parts become smaller towards the job's end, at which all workers end at about the same time.
+// later, and the parts become smaller towards the job's end, at which all workers end at about the same time. A worker that has just started, and
+// does not know how many others there are, has only ready records.
 const readyTime = 2 * time.Second
 
-// fellows is the number of workers that serve the queue's model, with this one.
+// fellows is the number of workers that serve the queue's model, with this one; 0: it is not known yet.
 func (q *queue) fellows() int {
 	if q.d.o.Workers == nil {
 		return 1
 	}
-	return max(q.d.o.Workers(q.model), 1)
+	return q.d.o.Workers(q.model)
 }
 
 // fleetWidth is width for one of several workers. While nothing was answered, it is 2 × slots. The caller holds mu.
@@ -37,7 +38,10 @@ func (q *queue) fleetWidth() int {
 // caller holds mu.
 func (q *queue) part(f *feed, wide, most int) int {
 	n := q.fellows()
-	if n == 1 {
+	switch n {
+	case 0:
+		return wide
+	case 1:
 		return most
 	}
 	return max(wide, min(most, int(f.unread/int64(2*n))))

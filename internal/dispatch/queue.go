@@ -227,7 +227,7 @@ func (q *queue) fits(f *feed, short bool) bool {
 
 // width is the number of records that should be ready: max(slots, leastReady). See fleetWidth for one of several workers.
 func (q *queue) width() int {
-	if q.fellows() > 1 {
+	if q.fellows() != 1 {
 		return q.fleetWidth()
 	}
 	return max(q.slots(), leastReady)

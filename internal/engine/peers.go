@@ -29,6 +29,8 @@ const (
 	peersEvery = 2 * time.Second
 	// peersStay is how long a process that is gone counts as present: as long as a restart takes.
 	peersStay = 10 * time.Second
+	// peersKnown is how long after its first look a process knows the others.
+	peersKnown = 2*peersEvery + reachAgain
 	// reachEvery is the time between two stores of what a process reaches, and reachAgain the time between two looks whether it has changed.
 	reachEvery, reachAgain = time.Minute, time.Second
 )
@@ -149,10 +151,14 @@ func (e *Engine) announce(ctx context.Context) {
 // often. So its chunks are claimed by others at most sharedLease + sharedLease/5 after its last heartbeat: less than 5 s after it died.
 const sharedLease = 4 * time.Second
 
-// workers returns the number of workers that have a model, at least 1.
+// workers returns the number of workers that have a model, at least 1. It is 0 while this process may not have seen all of them: workers that
+// started at the same moment have stored what they reach by then.
 func (p *peers) workers(model string) int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.born.IsZero() || time.Since(p.born) < peersKnown {
+		return 0
+	}
 	n := 0
 	for _, one := range p.known {
 		if one.Worker && slices.Contains(one.Models, model) {
