@@ -34,7 +34,7 @@ func (m Money) Micros() int64 {
 
 // Cap bounds what a job, or all jobs of a principal in a day or a month of UTC, may take.
 type Cap struct {
-	Name      string // for messages: the tag max-tokens
+	Name      string // for messages, such as: the cap of the tag batholith:max-tokens
 	Principal string // whose jobs; "": only the job itself, over its whole time
 	Monthly   bool   // of a principal: in a month; else in a day
 	Tokens    int64  // in and out; 0: no bound
@@ -89,11 +89,11 @@ func CapsOf(tags []Tag, currency string) (caps []Cap) {
 		switch t.Key {
 		case MaxTokensTag:
 			if n, err := ParseMaxTokens(t.Value); err == nil {
-				caps = append(caps, Cap{Name: "the tag " + t.Key, Tokens: n, Currency: currency})
+				caps = append(caps, Cap{Name: "the cap of the tag " + t.Key, Tokens: n, Currency: currency})
 			}
 		case MaxCostTag:
 			if n, err := ParseMaxCost(t.Value); err == nil {
-				caps = append(caps, Cap{Name: "the tag " + t.Key, Micros: n, Currency: currency})
+				caps = append(caps, Cap{Name: "the cap of the tag " + t.Key, Micros: n, Currency: currency})
 			}
 		}
 	}

@@ -16,7 +16,7 @@ import (
 	"github.com/batholith/batholith/internal/telemetry"
 )
 
-// closeTime is how long a process that ends waits for the receiver of traces.
+// closeTime is how long a process that ends waits for the collector of traces.
 const closeTime = 3 * time.Second
 
 // openTraces starts to send spans, if the settings or the standard variables of OpenTelemetry name a receiver. The caller must call stop at
@@ -40,7 +40,7 @@ func (s *service) openTraces(ctx context.Context) (stop func(), err error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTime)
 		defer cancel()
 		if err := s.traces.Close(ctx); err != nil {
-			s.o.Log.Warn("the last spans are lost: the receiver of traces did not take them in time", "err", err)
+			s.o.Log.Warn("the last spans are lost: the collector did not accept them in time", "err", err)
 		}
 	}, nil
 }

@@ -10,8 +10,8 @@ import (
 	"github.com/batholith/batholith/internal/plain"
 )
 
-// Sample returns how many of a job's records are sent before the others.
-func (c *Config) Sample(j batholith.Job) int { return j.Canary(c.Canary) }
+// Sample returns the size of a job's sample in records; 0: no sample.
+func (c *Config) Sample(j batholith.Job) int { return j.Sample(c.Canary) }
 
 // Caps returns what bounds what a job may take: its tags, and the budgets of its principal.
 func (c *Config) Caps(j batholith.Job) []batholith.Cap {
@@ -82,8 +82,8 @@ func (c *Config) Price(names ...string) batholith.Price {
 // checkPrices checks the prices.
 func (l *loader) checkPrices() {
 	c := l.config
-	if c.Canary < 0 || c.Canary > batholith.MaxCanary {
-		l.bad("canary", fmt.Sprintf("write 0 for none, or at most %d", batholith.MaxCanary), "%d is not possible", c.Canary)
+	if c.Canary < 0 || c.Canary > batholith.MaxSample {
+		l.bad("canary", fmt.Sprintf("write 0 for none, or at most %d", batholith.MaxSample), "%d is not possible", c.Canary)
 	}
 	if !currencies.MatchString(c.Currency) {
 		l.bad("currency", "write the three letters of a currency, such as USD or EUR", "%q is not a currency", c.Currency)

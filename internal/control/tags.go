@@ -79,8 +79,8 @@ func checkTagKeys(tags []batholith.Tag) error {
 			return bedrock.Validation("The tag key '%s' is there twice.", t.Key)
 		}
 		seen[t.Key] = true
-		if t.Key == batholith.CanaryTag {
-			if _, err := batholith.ParseCanary(t.Value); err != nil {
+		if t.Key == batholith.SampleTag {
+			if _, err := batholith.ParseSample(t.Value); err != nil {
 				return bedrock.Validation("The value of the tag '%s' cannot be used: %v.", t.Key, err)
 			}
 		}

@@ -11,26 +11,26 @@ import (
 	"github.com/batholith/batholith/internal/blob"
 )
 
-// Of a job with a cap, no record is sent before the store has reserved the most that it may take (docs/decisions/0045). The feed reserves for
-// the records of a chunk before it offers them; if a cap does not permit all, it offers those that fit, and asks again when others have ended.
-// When not even one more fits and nothing is in flight, the cap is reached and the job is paused.
+// If a job has a cap, the store reserves the most that a record may take before the record is sent (docs/decisions/0045). The feed reserves for
+// all records of a chunk and then offers them. If the cap does not permit all of them, the feed offers those that fit, and reserves for the
+// others when records in flight have ended. If nothing is in flight and not one record fits, the cap is reached and the job is paused.
 
 const (
-	templateTokens = 64   // of a chat template around a prompt
-	unboundTokens  = 4096 // taken for the answer of a record without a limit of its own
-	leastAnswers   = 20   // answers of the job after which they say how many tokens a byte of input is
+	templateTokens = 64   // tokens that a chat template adds to a prompt
+	unboundTokens  = 4096 // reserved for the answer of a record without max tokens
+	leastAnswers   = 20   // answers of the job after which the bound uses their tokens per byte
 )
 
 // funds is what a feed has reserved. Guarded by queue.mu, except caps, which are set before the first record.
 type funds struct {
 	caps  []batholith.Cap
 	price batholith.Price
-	ratio float64 // most input tokens per byte of the answers
-	seen  int
+	ratio float64          // the largest number of input tokens per byte among the job's answers
+	seen  int              // answers in ratio
 	kept  batholith.Amount // reserved for records that ended since the latest commit
 }
 
-// openFunds reads the caps of the job.
+// openFunds reads the caps and the price of the job. The error is the store's.
 func (f *feed) openFunds(ctx context.Context) error {
 	if f.d.o.Caps == nil {
 		return nil
@@ -60,7 +60,8 @@ func (p *funds) bound(it *item) batholith.Amount {
 	return batholith.Amount{Tokens: batholith.Sum(t.Input, t.Output), Micros: dear.Cost(t).Micros()}
 }
 
-// counts takes in the answer to a record. An answer without counts of tokens counts as its bound, in a job with a cap.
+// counts moves the reservation of a record that has ended to kept. In a job with a cap, an answer without token counts gets the record's bound
+// as its counts.
 func (f *feed) counts(it *item, kind batholith.OutcomeKind, a *batholith.Answer) {
 	f.queue.mu.Lock()
 	defer f.queue.mu.Unlock()
@@ -84,7 +85,7 @@ func (f *feed) counts(it *item, kind batholith.OutcomeKind, a *batholith.Answer)
 }
 
 // fund reserves for as many of items as the caps permit, at least one, and returns them and the others. It waits while others of the job are in flight. A
-// reached cap pauses the job, and the error is then the cause of take.
+// reached cap pauses the job; then the error is the cause of take.
 func (f *feed) fund(take context.Context, items []*item) (funded, rest []*item, err error) {
 	if len(f.funds.caps) == 0 || len(items) == 0 {
 		return items, nil, nil
@@ -104,7 +105,7 @@ func (f *feed) fund(take context.Context, items []*item) (funded, rest []*item, 
 			return nil, nil, err
 		}
 		n := len(items)
-		if !a.Granted { // what has ended is committed first: its reservation is larger than what it took
+		if !a.Granted { // commit the records that have ended: they took less than their reservations
 			if base, err = f.settled(take); err != nil {
 				return nil, nil, err
 			}
@@ -130,7 +131,7 @@ func (f *feed) fund(take context.Context, items []*item) (funded, rest []*item, 
 		uncommitted := f.funds.kept != (batholith.Amount{})
 		f.queue.mu.Unlock()
 		switch {
-		case !busy && uncommitted: // it ended meanwhile, and its reservation is larger than what it took
+		case !busy && uncommitted: // the last record ended meanwhile; its reservation is larger than what it took
 			continue
 		case !busy && n == 0:
 			return nil, nil, f.capped(take, a, need[0])
@@ -141,7 +142,7 @@ func (f *feed) fund(take context.Context, items []*item) (funded, rest []*item, 
 	}
 }
 
-// fits returns how many of the needs the allowance holds, and their sum.
+// fits returns how many needs, from the first on, fit into left, and their sum.
 func fits(need []batholith.Amount, left batholith.Amount) (n int, sum batholith.Amount) {
 	for _, a := range need {
 		if more := sum.Add(a); more.Tokens <= left.Tokens && more.Micros <= left.Micros {
@@ -161,7 +162,7 @@ func (f *feed) outstanding() (sum batholith.Amount) {
 	return sum
 }
 
-// settled commits what has ended, and returns what must stay reserved.
+// settled commits the outcomes of records that have ended, and returns the amount that must stay reserved.
 func (f *feed) settled(take context.Context) (batholith.Amount, error) {
 	f.queue.mu.Lock()
 	before := f.funds.kept
@@ -176,7 +177,7 @@ func (f *feed) settled(take context.Context) (batholith.Amount, error) {
 	return f.outstanding().Add(f.funds.kept), err
 }
 
-// reserve asks the store.
+// reserve replaces this worker's reservation for the job by base, and adds need if the caps permit it.
 func (f *feed) reserve(take context.Context, base, need batholith.Amount) (a batholith.Allowance, err error) {
 	err = f.insist(take, "reserve tokens", func() (err error) {
 		a, err = f.d.o.Store.Reserve(take, f.d.o.Worker, f.job, base, need, f.funds.caps)
@@ -192,22 +193,22 @@ func (f *feed) capped(take context.Context, a batholith.Allowance, next batholit
 	if fits := next.Tokens <= c.Tokens-min(a.Used.Tokens, c.Tokens); c.Tokens == 0 || c.Micros > 0 && fits {
 		used = fmt.Sprintf("%s of %s %s are used or reserved, and the next record may cost %s", micros(a.Used.Micros), micros(c.Micros), c.Currency, micros(next.Micros))
 	}
-	remedy := "raise it and resume the job"
+	remedy := "raise the budget in the settings, then resume the job"
 	if c.Principal == "" {
-		remedy = "raise the tag (tag-resource) and resume the job"
+		remedy = "raise the tag with aws bedrock tag-resource, then resume the job"
 	}
 	why := fmt.Sprintf("%s is reached: %s; %s", c.Name, used, remedy)
 	f.d.o.Log.Info("a job is paused, because a cap is reached", "job", f.job.ID, "cap", c.Name)
 	until := a.Next
-	err := f.insist(take, "pause the job", func() error { return f.d.o.Store.HoldJob(take, f.job.ID, why, until) })
+	err := f.insist(take, "pause the job", func() error { return f.d.o.Store.PauseJobUntil(take, f.job.ID, why, until) })
 	if err != nil && !errors.Is(err, batholith.ErrMoved) {
 		return err
 	}
-	<-take.Done() // the pause is seen as any other
+	<-take.Done() // the lifecycle sees the pause, and ends take
 	return context.Cause(take)
 }
 
-// micros writes 10^-6 of a currency.
+// micros writes an amount in 10^-6 of a currency as a decimal number.
 func micros(n int64) string {
 	whole, part := n/1e6, n%1e6
 	m, err := batholith.ParseMoney(fmt.Sprintf("%d.%06d", whole, part))
@@ -217,7 +218,7 @@ func micros(n int64) string {
 	return m.String()
 }
 
-// putFunded offers records that are not ready yet, as the caps permit.
+// putFunded offers records, in as many steps as the caps require.
 func (f *feed) putFunded(take context.Context, items []*item) error {
 	for len(items) > 0 {
 		funded, rest, err := f.fund(take, items)
@@ -238,7 +239,7 @@ func (f *feed) putFunded(take context.Context, items []*item) error {
 	return nil
 }
 
-// tracks notes records that have a reservation. The caller holds queue.mu.
+// tracks stores in unended which records have a reservation. The caller holds queue.mu.
 func (f *feed) tracks(items []*item) {
 	if len(f.funds.caps) == 0 {
 		return

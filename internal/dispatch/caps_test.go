@@ -17,7 +17,7 @@ func (w *world) capped(records int) batholith.Job {
 
 func caps(tokens int64) func(batholith.Job) ([]batholith.Cap, batholith.Price) {
 	return func(batholith.Job) ([]batholith.Cap, batholith.Price) {
-		return []batholith.Cap{{Name: "the tag batholith:max-tokens", Tokens: tokens}}, batholith.Price{}
+		return []batholith.Cap{{Name: "the cap of the tag batholith:max-tokens", Tokens: tokens}}, batholith.Price{}
 	}
 }
 
@@ -31,8 +31,8 @@ func TestACapIsNeverExceededAndPausesTheJob(t *testing.T) {
 		d.Enqueue(w.capped(200))
 		stop := w.start(d)
 		time.Sleep(time.Hour)
-		why := w.held("a")
-		for _, part := range []string{"the tag batholith:max-tokens is reached: ", "of 600 tokens are used or reserved", "raise the tag"} {
+		why := w.pauseOf("a")
+		for _, part := range []string{"the cap of the tag batholith:max-tokens is reached: ", "of 600 tokens are used or reserved", "raise the tag"} {
 			if !strings.Contains(why.Reason, part) {
 				t.Errorf("the reason lacks %q: %s", part, why.Reason)
 			}
@@ -64,8 +64,8 @@ func TestACapThatNothingFitsInSendsNothing(t *testing.T) {
 		d.Enqueue(w.capped(20))
 		defer w.start(d)()
 		time.Sleep(time.Hour)
-		if n, _ := s.requests(); n != 0 || w.held("a") == (batholith.Pause{}) {
-			t.Errorf("%d requests, held %+v", n, w.held("a"))
+		if n, _ := s.requests(); n != 0 || w.pauseOf("a") == (batholith.Pause{}) {
+			t.Errorf("%d requests, held %+v", n, w.pauseOf("a"))
 		}
 	})
 }

@@ -42,12 +42,14 @@ type Store interface {
 	Reserve(ctx context.Context, worker string, job batholith.Job, base, need batholith.Amount, caps []batholith.Cap) (batholith.Allowance, error)
 	// Unreserve gives up what the worker has reserved for a job.
 	Unreserve(ctx context.Context, worker, job string) error
-	// ClaimSample leases up to n chunks that are spread evenly over the job, always the same. passed: the job has no sample any more.
+	// ClaimSample leases up to n chunks that are spread evenly over the job, always the same ones. passed is true if the sample has passed
+	// or has paused the job: then no record is sent before the others.
 	ClaimSample(ctx context.Context, worker, job string, n int) (chunks []batholith.Chunk, passed bool, err error)
-	// PassSample stores that the job has no sample any more.
+	// PassSample stores that the sample has passed. A job has only one sample.
 	PassSample(ctx context.Context, job string) error
-	// HoldJob pauses a job for its worker, unless it is paused; until is when it goes on by itself; zero: not at all. The job has no sample any more.
-	HoldJob(ctx context.Context, job, reason string, until time.Time) error
+	// PauseJobUntil pauses a job for its worker. A paused job stays as it is. The pause ends by itself at until; if until is zero, a user
+	// must resume the job. The job gets no sample after that.
+	PauseJobUntil(ctx context.Context, job, reason string, until time.Time) error
 }
 
 // Sink takes finished outcomes. Add returns when the outcome is in the journal's queue, which does not mean that it is on disk. Flush
@@ -120,7 +122,7 @@ type Options struct {
 	Log   *slog.Logger
 	// Caps returns what bounds what a job may take, and the price of its tokens. nil: no job has a cap.
 	Caps func(batholith.Job) ([]batholith.Cap, batholith.Price)
-	// Sample returns how many records of a job are sent before the others; 0: none. nil: none of any job.
+	// Sample returns the size of a job's sample in records; 0: no sample. nil: no job has a sample.
 	Sample func(batholith.Job) int
 	// Memory stores the limits found for the backends. nil: each start searches them again.
 	Memory Memory

@@ -175,7 +175,7 @@ func (w *world) PassSample(_ context.Context, job string) error {
 	return nil
 }
 
-func (w *world) HoldJob(_ context.Context, job, reason string, until time.Time) error {
+func (w *world) PauseJobUntil(_ context.Context, job, reason string, until time.Time) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.sampled[job], w.holds[job] = true, batholith.Pause{Reason: reason, Until: until}
@@ -206,7 +206,7 @@ func (w *world) Unreserve(_ context.Context, _, job string) error {
 	return nil
 }
 
-func (w *world) held(job string) batholith.Pause {
+func (w *world) pauseOf(job string) batholith.Pause {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.holds[job]

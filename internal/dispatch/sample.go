@@ -9,41 +9,41 @@ import (
 	"github.com/batholith/batholith"
 )
 
-// A sample of a job's records is sent before the others (docs/decisions/0046). If all of them fail alike, the job is paused, so that the
-// others are not burnt. One worker has the sample; others wait. What a crash leaves:
+// A sample of a job's records is sent before the others (the setting canary, docs/decisions/0046). If all records of the sample fail with the
+// same kind and code, the job is paused and the others are not sent. One worker sends the sample; the others wait. What a crash leaves:
 //
-//	its chunks are claimed     the next owner of the chunks sends the records of the sample that have no outcome
-//	some have outcomes         the same; an answer among them, in the job's counters, passes the sample
-//	the job is paused, or the sample has passed: one transaction each, and there is no other sample
+//	the sample's chunks are claimed       the next owner of the chunks sends the records of the sample that have no outcome
+//	some of its records have outcomes     the same; if the job's counters show an answer, the sample has passed
+//	the sample has passed, or the job was paused: each is one transaction, and the job gets no other sample
 //
-// A resumed job goes on without a sample, whatever has paused it.
+// A resumed job gets no sample, whatever has paused it.
 
-// samplePlaces is how many chunks of the input the sample is spread over at most.
+// samplePlaces is the largest number of chunks that the sample is spread over.
 const samplePlaces = 8
 
 // sample is the state of a feed while its sample is sent. Guarded by queue.mu.
 type sample struct {
-	quota map[int]int // records of the sample in each chunk; nil: no sample is being sent
-	held  []*item     // other records of these chunks
-	left  int         // records of the sample without an outcome
-	sent  int
-	kind  batholith.OutcomeKind
-	first *batholith.RecordError // of the first record that failed
+	quota map[int]int            // records of the sample in each chunk; nil: no sample is being sent
+	held  []*item                // other records of these chunks
+	left  int                    // records of the sample without an outcome
+	sent  int                    // records of the sample that this feed has sent
+	kind  batholith.OutcomeKind  // of first
+	first *batholith.RecordError // of the first record that failed; nil: none has failed
 	mixed bool                   // a record was answered, or failed in another way
 }
 
-// picks reports whether a record belongs to the sample: in each chunk they are evenly spread.
+// picks reports whether a record belongs to the sample, whose records are evenly spread over each chunk.
 func (s *sample) picks(it *item) bool {
 	n, quota := int64(it.chunk.Count), int64(s.quota[it.chunk.N])
 	at := it.key.Record - it.chunk.First
 	if quota >= n {
 		return true
 	}
-	i := at * quota / n // the number of the pick at or before it
+	i := at * quota / n // number of the sample's record at this one or before it
 	return i*n/quota == at || (i+1)*n/quota == at && i+1 < quota
 }
 
-// split takes the records out of items that must wait for the sample. The caller holds queue.mu.
+// split returns the records to send now, and keeps the others of items until the sample has passed. The caller holds queue.mu.
 func (s *sample) split(items []*item) (send []*item) {
 	if s.quota == nil {
 		return items
@@ -61,7 +61,7 @@ func (s *sample) split(items []*item) (send []*item) {
 	return send
 }
 
-// tell takes in the outcome of a record. e is its error, or nil. The caller holds queue.mu.
+// tell counts the outcome of a record of the sample. e is its error, or nil. The caller holds queue.mu.
 func (s *sample) tell(kind batholith.OutcomeKind, e *batholith.RecordError) {
 	s.left--
 	switch {
@@ -74,7 +74,7 @@ func (s *sample) tell(kind batholith.OutcomeKind, e *batholith.RecordError) {
 	}
 }
 
-// judges takes in the outcome of a record of the sample.
+// judges counts the outcome of a record, if it belongs to the sample.
 func (f *feed) judges(it *item, kind batholith.OutcomeKind, e *batholith.RecordError) {
 	if !it.sampled {
 		return
@@ -155,7 +155,7 @@ func (f *feed) sendSample(take context.Context, chunks []batholith.Chunk, n int)
 	f.queue.mu.Lock()
 	s := f.sample
 	f.queue.mu.Unlock()
-	before := int(f.job.Counts.Errored) // of the sample of an owner that has died
+	before := int(f.job.Counts.Errored) // error lines of the sample that an earlier owner committed before it died
 	if s.mixed || s.sent+before == 0 {
 		if err := f.passSample(take); err != nil {
 			return err
@@ -163,12 +163,12 @@ func (f *feed) sendSample(take context.Context, chunks []batholith.Chunk, n int)
 		return f.release(take)
 	}
 	why := f.sampleFailed(s, s.sent+before)
-	f.d.o.Log.Warn("a job is paused, because all records of its sample failed alike", "job", f.job.ID, "records", s.sent+before)
-	err := f.insist(take, "pause the job", func() error { return f.d.o.Store.HoldJob(take, f.job.ID, why, time.Time{}) })
+	f.d.o.Log.Warn("a job is paused, because all records of its sample failed in the same way; its note says how to go on", "job", f.job.ID, "records", s.sent+before)
+	err := f.insist(take, "pause the job", func() error { return f.d.o.Store.PauseJobUntil(take, f.job.ID, why, time.Time{}) })
 	if err != nil && !errors.Is(err, batholith.ErrMoved) {
 		return err
 	}
-	<-take.Done() // the pause is seen as any other
+	<-take.Done() // the lifecycle sees the pause, and ends take
 	return context.Cause(take)
 }
 
@@ -178,11 +178,11 @@ func (f *feed) sampleFailed(s sample, n int) string {
 	if s.first != nil {
 		example = fmt.Sprintf(", for example: %s", f.noted(s.first))
 	}
-	return fmt.Sprintf("the first %d records, spread over the input, all failed in the same way%s. The other %d were not sent. Fix the cause and resume, which sends them without another test; or end the job with: batholith stop %s",
+	return fmt.Sprintf("the first %d records, spread over the input, all failed in the same way%s. The other %d were not sent. Fix the cause and resume the job, which sends them without another sample; or end the job with: batholith stop %s",
 		n, example, max(f.job.Counts.Total-int64(n), 0), f.job.ID)
 }
 
-// passSample stores that the job has no sample any more.
+// passSample stores that the sample has passed.
 func (f *feed) passSample(take context.Context) error {
 	return f.insist(take, "store that a sample has passed", func() error { return f.d.o.Store.PassSample(take, f.job.ID) })
 }

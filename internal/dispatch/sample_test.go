@@ -27,7 +27,7 @@ func refusing(good func(body string) bool) *server {
 }
 
 // A job whose first records all fail alike is paused with a note, and nothing else of it is sent; resumed, it goes on without another sample.
-func TestAJobWhoseSampleFailsAlikeIsHeld(t *testing.T) {
+func TestAJobWhoseSampleFailsAlikeIsPaused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, s := newWorld(t), refusing(func(body string) bool { return isCanary(body) })
 		d := w.dispatcher(Options{Sample: sampling(6)}, s)
@@ -38,7 +38,7 @@ func TestAJobWhoseSampleFailsAlikeIsHeld(t *testing.T) {
 		if n, _ := s.requests(); n != 6 || w.count("a") != 6 {
 			t.Errorf("%d requests, %d outcomes", n, w.count("a"))
 		}
-		why := w.held("a")
+		why := w.pauseOf("a")
 		for _, part := range []string{"the first 6 records, spread over the input, all failed in the same way, for example: 400", "no such tool", "The other 94 were not sent", "batholith stop a"} {
 			if !strings.Contains(why.Reason, part) {
 				t.Errorf("the reason lacks %q: %s", part, why.Reason)
@@ -88,8 +88,8 @@ func TestAJobWhoseSampleIsMixedGoesOn(t *testing.T) {
 				d.Enqueue(job)
 				defer w.start(d)()
 				w.await(int(job.Counts.Total), "a")
-				if n, repeated := s.requests(); repeated != 0 || n < int(job.Counts.Total)-1 || w.errors("a") != c.errors || w.held("a") != (batholith.Pause{}) {
-					t.Errorf("%d requests, %d repeated, %d errors, held %+v", n, repeated, w.errors("a"), w.held("a"))
+				if n, repeated := s.requests(); repeated != 0 || n < int(job.Counts.Total)-1 || w.errors("a") != c.errors || w.pauseOf("a") != (batholith.Pause{}) {
+					t.Errorf("%d requests, %d repeated, %d errors, held %+v", n, repeated, w.errors("a"), w.pauseOf("a"))
 				}
 			})
 		})
@@ -110,7 +110,7 @@ func TestASampleGoesOnAfterACrash(t *testing.T) {
 			defer w.start(d)()
 			w.await(5, "a")
 			time.Sleep(time.Hour)
-			held := w.held("a") != (batholith.Pause{})
+			held := w.pauseOf("a") != (batholith.Pause{})
 			if n, _ := s.requests(); held != (answered == 0) || held && n != 5 || !held && n != 99 {
 				t.Errorf("%d answered before: %d requests, held %t", answered, n, held)
 			}

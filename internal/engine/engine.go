@@ -67,7 +67,7 @@ type Options struct {
 	Limits batholith.Limits // bounds on the input and the duration of a job
 	// Caps returns what bounds what a job with its tags may take. nil: nothing.
 	Caps func(batholith.Job) []batholith.Cap
-	// Sample returns how many of a job's records are sent before the others. nil: none.
+	// Sample returns the size of a job's sample in records. nil: no job has a sample.
 	Sample func(batholith.Job) int
 	// Price returns what the tokens of a model cost now, by its catalogue id and the name that the job has for it. It is called for each
 	// commit. nil: nothing has a price.

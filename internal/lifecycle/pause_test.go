@@ -165,7 +165,7 @@ func TestAPauseThatEndsByItselfEnds(t *testing.T) {
 		w := newWorld(t)
 		w.look = time.Hour
 		defer w.sending()()
-		if err := w.store.HoldJob(t.Context(), id, "the budget of a day", time.Now().Add(10*time.Hour)); err != nil {
+		if err := w.store.PauseJobUntil(t.Context(), id, "the budget of a day", time.Now().Add(10*time.Hour)); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(10*time.Hour - time.Second)

@@ -11,7 +11,7 @@ import (
 // mayPause is the condition of a job that can be paused and resumed, see [batholith.Job.MayPause]: it has not ended and is not about to.
 const mayPause = `active = 1 AND sealed = 0 AND ending = '' AND failing = '' AND status <> 'Stopping'`
 
-// PauseJob pauses the account's job because a user wants it. From then on [Store.Claim] returns no chunk of the job. A pause that ends by
+// PauseJob pauses the account's job for a user. From then on [Store.Claim] returns no chunk of the job. A pause that ends by
 // itself is replaced, so that the job waits for the user; any other pause stays as it is. It returns [batholith.ErrMoved] if the job has
 // ended or is ending.
 func (s *Store) PauseJob(ctx context.Context, account, id, reason string) error {
@@ -33,9 +33,9 @@ func (s *Store) ResumeJob(ctx context.Context, account, id string) error {
 	})
 }
 
-// HoldJob pauses a job because its worker wants it, until a time, or for good if it is zero. A job that is paused stays as it is. The job has
-// no sample any more. It returns [batholith.ErrMoved] if the job has ended or is ending.
-func (s *Store) HoldJob(ctx context.Context, id, reason string, until time.Time) error {
+// PauseJobUntil pauses a job for its worker, because a cap is reached or all records of its sample failed. The pause ends by itself at until;
+// if until is zero, a user must resume the job. A paused job stays as it is. The job gets no sample after that. It returns [batholith.ErrMoved] if the job has ended or is ending.
+func (s *Store) PauseJobUntil(ctx context.Context, id, reason string, until time.Time) error {
 	err := s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		now, err := s.at(ctx, tx, time.Now())
 		if err != nil {

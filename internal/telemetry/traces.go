@@ -40,12 +40,12 @@ type Traces struct {
 	moved map[string]time.Time // latest move of a job that has not ended, by id; at most mostMoved
 }
 
-// mostMoved bounds the jobs whose latest move is remembered. Of further ones a span is of no length.
+// mostMoved bounds the jobs whose latest move is remembered. The span of a status of any further job has no length.
 const mostMoved = 100_000
 
 // TraceOptions configure Traces.
 type TraceOptions struct {
-	// Endpoint is the URL of an OTLP receiver over HTTP; without a path, /v1/traces. "": that of the standard OTEL_ variables.
+	// Endpoint is the URL of a collector that accepts OTLP over HTTP; without a path, /v1/traces. "": that of the standard OTEL_ variables.
 	Endpoint string
 	Headers  map[string]string // of each request to it; nil: those of the standard variables
 	Sample   float64           // share of the requests for records that are traced, 0 to 1
@@ -104,7 +104,7 @@ func (f *faults) Handle(err error) {
 		return
 	}
 	f.told = time.Now()
-	f.log.Warn("spans are lost, because the receiver of traces does not take them; nothing else waits for it", "err", err)
+	f.log.Warn("spans are lost, because the collector does not accept them; check its address and headers. Nothing waits for the collector", "err", err)
 }
 
 // Close sends what waits, until ctx ends.

@@ -149,8 +149,8 @@ func pauseWakes(t *testing.T, p Port) {
 func pauseHeld(t *testing.T, p Port) {
 	id := running(t, p, 1, 1)
 	tomorrow := time.Now().Add(24 * time.Hour).Truncate(time.Millisecond)
-	no(t, p.HoldJob(t.Context(), id, "a cap", tomorrow))
-	no(t, p.HoldJob(t.Context(), id, "another", time.Time{}))
+	no(t, p.PauseJobUntil(t.Context(), id, "a cap", tomorrow))
+	no(t, p.PauseJobUntil(t.Context(), id, "another", time.Time{}))
 	j, err := p.Job(t.Context(), account, id)
 	no(t, err)
 	if j.Paused.Reason != "a cap" || j.Paused.Until.Sub(tomorrow).Abs() > 5*time.Second {
@@ -169,7 +169,7 @@ func pauseHeld(t *testing.T, p Port) {
 	same(t, passed, true)
 	moveStopping := p.Move(t.Context(), id, batholith.StatusInProgress, batholith.StatusStopping, "", start())
 	no(t, moveStopping)
-	refused(t, p.HoldJob(t.Context(), id, "too late", time.Time{}), batholith.ErrMoved)
+	refused(t, p.PauseJobUntil(t.Context(), id, "too late", time.Time{}), batholith.ErrMoved)
 }
 
 // sampled demands the chunks that a worker gets of a job's sample.

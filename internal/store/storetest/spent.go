@@ -150,7 +150,7 @@ func capOfADay(t *testing.T, p Port) {
 	if a.Next.IsZero() || a.Next.Sub(time.Now()) > 24*time.Hour+5*time.Second {
 		t.Errorf("the next day begins at %s", a.Next)
 	}
-	no(t, p.HoldJob(t.Context(), other, "the day's budget", a.Next))
+	no(t, p.PauseJobUntil(t.Context(), other, "the day's budget", a.Next))
 	no(t, p.ResumeDue(t.Context(), other))
 	pausedAre(t, p, other)
 	time.Sleep(24 * time.Hour)

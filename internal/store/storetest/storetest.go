@@ -139,7 +139,7 @@ type Pausing interface {
 	PauseJob(ctx context.Context, account, id, reason string) error
 	ResumeJob(ctx context.Context, account, id string) error
 	Paused(ctx context.Context) ([]string, error)
-	HoldJob(ctx context.Context, id, reason string, until time.Time) error
+	PauseJobUntil(ctx context.Context, id, reason string, until time.Time) error
 	ClaimSample(ctx context.Context, worker, id string, n int) (chunks []batholith.Chunk, passed bool, err error)
 	PassSample(ctx context.Context, id string) error
 }

@@ -6,7 +6,7 @@ import (
 	"github.com/batholith/batholith"
 )
 
-func TestOnlyAJobWithMuchMoreToSendHasACanary(t *testing.T) {
+func TestOnlyAJobWithMuchMoreToSendHasASample(t *testing.T) {
 	for _, c := range []struct {
 		tag     string
 		records int64
@@ -16,9 +16,9 @@ func TestOnlyAJobWithMuchMoreToSendHasACanary(t *testing.T) {
 	} {
 		j := batholith.Job{Counts: batholith.Counts{Total: c.records}}
 		if c.tag != "" {
-			j.Tags = []batholith.Tag{{Key: batholith.CanaryTag, Value: c.tag}}
+			j.Tags = []batholith.Tag{{Key: batholith.SampleTag, Value: c.tag}}
 		}
-		if got := j.Canary(20); got != c.want {
+		if got := j.Sample(20); got != c.want {
 			t.Errorf("%d records, tag %q: %d, want %d", c.records, c.tag, got, c.want)
 		}
 	}
