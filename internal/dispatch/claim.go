@@ -25,12 +25,21 @@ func (f *feed) feed(take context.Context) error {
 		if err := f.room(take); err != nil {
 			return err
 		}
-		chunks, err := f.claim(take)
+		inherits := f.mayInherit()
+		claim := f.claim
+		if inherits {
+			claim = f.inherit
+		}
+		chunks, err := claim(take)
 		if err != nil {
 			return err
 		}
 		failpoint.Here("dispatch.claimed")
 		none := len(chunks) == 0
+		if none && inherits {
+			f.regrant()
+			continue
+		}
 		for len(chunks) > 0 {
 			n, err := f.load(take, chunks)
 			if err != nil {
@@ -69,8 +78,32 @@ func (f *feed) claim(take context.Context) (chunks []batholith.Chunk, err error)
 	if len(chunks) > 0 {
 		f.last = &chunks[len(chunks)-1]
 	}
-	f.claimed(chunks)
+	f.claimed()
 	return chunks, err
+}
+
+// inherit leases chunks of a lost worker, whatever is ready: other jobs and workers may have nothing else to do. It takes no others, which may be
+// between them: a worker that comes back, or a new one, needs those. It returns none if there are no more, and then the feed needs another grant.
+func (f *feed) inherit(take context.Context) (chunks []batholith.Chunk, err error) {
+	f.setInherits(false) // before the claim, since another worker may be lost during it
+	err = f.insist(take, "claim chunks of a lost worker", func() error {
+		chunks, err = f.d.o.Store.ClaimLost(take, f.d.o.Worker, f.job.ID, inheritsAtOnce)
+		f.unsure = f.unsure || err != nil
+		return err
+	})
+	if len(chunks) > 0 || err != nil {
+		f.setInherits(true)
+	}
+	return chunks, err
+}
+
+// inheritsAtOnce is the number of chunks of a lost worker that are claimed together, so that several workers share them.
+const inheritsAtOnce = 2
+
+func (f *feed) setInherits(may bool) {
+	f.queue.mu.Lock()
+	defer f.queue.mu.Unlock()
+	f.inherits = may
 }
 
 // unneeded returns the reserve of memory after a claim that found no chunk.
@@ -78,6 +111,14 @@ func (f *feed) unneeded() {
 	f.queue.mu.Lock()
 	defer f.queue.mu.Unlock()
 	f.dry = true
+	f.ungrant()
+	f.queue.grant()
+}
+
+// regrant gives the permission to claim back, so that the queue decides anew.
+func (f *feed) regrant() {
+	f.queue.mu.Lock()
+	defer f.queue.mu.Unlock()
 	f.ungrant()
 	f.queue.grant()
 }

@@ -24,6 +24,8 @@ import (
 type Store interface {
 	// Claim leases up to n chunks of a job that is Scheduled or InProgress, in order, each under a new epoch.
 	Claim(ctx context.Context, worker, job string, n int, now time.Time) ([]batholith.Chunk, error)
+	// ClaimLost is Claim for chunks whose owner has lost its lease only.
+	ClaimLost(ctx context.Context, worker, job string, n int) ([]batholith.Chunk, error)
 	// Release makes the worker's chunks of a job claimable again. The store then refuses later commits of the worker for them.
 	Release(ctx context.Context, worker, job string) error
 	// Unfinished lists the jobs that are not terminal.

@@ -42,6 +42,7 @@ type world struct {
 	reserved     map[string]batholith.Amount
 	mostReserved int64
 
+	lost    map[string]bool // workers whose leases have ended
 	sampled map[string]bool
 	holds   map[string]batholith.Pause
 
@@ -51,7 +52,7 @@ type world struct {
 }
 
 func newWorld(t *testing.T) *world {
-	return &world{reserved: map[string]batholith.Amount{}, sampled: map[string]bool{}, holds: map[string]batholith.Pause{}, t: t, bucket: objecttest.NewMemory(), files: map[string][]batholith.File{}, chunks: map[string][]*batholith.Chunk{},
+	return &world{reserved: map[string]batholith.Amount{}, sampled: map[string]bool{}, lost: map[string]bool{}, holds: map[string]batholith.Pause{}, t: t, bucket: objecttest.NewMemory(), files: map[string][]batholith.File{}, chunks: map[string][]*batholith.Chunk{},
 		notes: map[string]string{}, faults: map[string]error{}, outcomes: map[string]map[batholith.RecordKey]batholith.Outcome{},
 		lines: map[string]string{}, sunk: make(chan struct{}, 1)}
 }
@@ -129,11 +130,24 @@ func (w *world) dispatcher(o Options, backends ...Backend) *Dispatcher {
 	return New(o)
 }
 
-func (w *world) Claim(_ context.Context, worker, job string, n int, _ time.Time) (out []batholith.Chunk, _ error) {
+func (w *world) Claim(_ context.Context, worker, job string, n int, _ time.Time) ([]batholith.Chunk, error) {
+	return w.claim(worker, job, n, func(c *batholith.Chunk) bool { return c.State == batholith.ChunkPending || w.isLost(c) })
+}
+
+func (w *world) ClaimLost(_ context.Context, worker, job string, n int) ([]batholith.Chunk, error) {
+	return w.claim(worker, job, n, w.isLost)
+}
+
+// isLost reports whether a chunk's owner has lost its lease.
+func (w *world) isLost(c *batholith.Chunk) bool {
+	return c.State == batholith.ChunkLeased && w.lost[c.Owner]
+}
+
+func (w *world) claim(worker, job string, n int, free func(*batholith.Chunk) bool) (out []batholith.Chunk, _ error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, c := range w.chunks[job] {
-		if c.State == batholith.ChunkPending && len(out) < n {
+		if len(out) < n && free(c) {
 			c.State, c.Owner, c.Epoch = batholith.ChunkLeased, worker, c.Epoch+1
 			cp := *c
 			cp.Done = slices.Clone(c.Done)

@@ -60,11 +60,10 @@ func (f *feed) count(files []batholith.File) {
 	f.unread = sum
 }
 
-// claimed takes note of what was claimed. A chunk that another worker had before has a later epoch than the first; there may be more of them.
-func (f *feed) claimed(chunks []batholith.Chunk) {
+// claimed takes note of what was claimed.
+func (f *feed) claimed() {
 	f.queue.mu.Lock()
 	defer f.queue.mu.Unlock()
-	f.inherits = f.inherits && slices.ContainsFunc(chunks, func(c batholith.Chunk) bool { return c.Epoch > 1 })
 	if l := f.last; l != nil {
 		f.unread = min(f.unread, f.after[l.File]+f.files[l.File].Records-l.First-int64(l.Count))
 	}

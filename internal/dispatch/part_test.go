@@ -9,12 +9,12 @@ import (
 	"github.com/batholith/batholith"
 )
 
-// However many records a worker has ready, it claims the chunks of a lost worker as soon as that one's lease ends.
+// However many records a worker has ready, it claims the chunks of a lost worker as soon as that one's lease ends, and no chunks between them: a
+// worker that comes back needs those.
 func TestChunksOfALostWorkerAreClaimedAtOnce(t *testing.T) {
 	for name, records := range map[string]int{"while there is more to claim": 4000, "when there is nothing else": 300} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				const lost = 3 // chunks
 				w, s := newWorld(t), answering(time.Minute)
 				s.limit = 2
 				var ended atomic.Int64
@@ -23,23 +23,28 @@ func TestChunksOfALostWorkerAreClaimedAtOnce(t *testing.T) {
 					return int(ended.Load()), end
 				}}, s)
 				job := w.job("j", records, 100)
-				for _, c := range w.chunks["j"][:lost] {
-					c.State, c.Owner, c.Epoch = batholith.ChunkLeased, "lost", 1
+				chunks := w.chunks["j"]
+				var lost []*batholith.Chunk
+				for n := 0; n < len(chunks); n += len(chunks) / 3 {
+					chunks[n].State, chunks[n].Owner, chunks[n].Epoch = batholith.ChunkLeased, "lost", 1
+					lost = append(lost, chunks[n])
 				}
 				d.Enqueue(job)
 				stop := w.start(d)
 				defer stop()
 				time.Sleep(time.Until(end))
 				w.mu.Lock()
-				for _, c := range w.chunks["j"][:lost] {
-					c.State = batholith.ChunkPending // as a store shows it to the one who claims
-				}
+				w.lost["lost"] = true
+				before := pending(chunks)
 				w.mu.Unlock()
 				ended.Store(1)
 				time.Sleep(100 * time.Millisecond)
 				w.mu.Lock()
 				defer w.mu.Unlock()
-				for _, c := range w.chunks["j"][:lost] {
+				if after := pending(chunks); after != before {
+					t.Errorf("%d chunks that no worker held were claimed with them", before-after)
+				}
+				for _, c := range lost {
 					if c.Owner != "w1" || c.Epoch != 2 {
 						t.Errorf("chunk %d is owned by %q under epoch %d", c.N, c.Owner, c.Epoch)
 					}
@@ -88,4 +93,14 @@ func TestAWorkerAmongOthersClaimsOnlyItsPart(t *testing.T) {
 		w.await(records, "j")
 		stop()
 	})
+}
+
+// pending counts the chunks that no worker has claimed.
+func pending(chunks []*batholith.Chunk) (n int) {
+	for _, c := range chunks {
+		if c.State == batholith.ChunkPending {
+			n++
+		}
+	}
+	return n
 }

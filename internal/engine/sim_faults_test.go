@@ -108,6 +108,10 @@ func (f flaky) Claim(ctx context.Context, worker, job string, n int, now time.Ti
 	return read(ctx, f, func() ([]batholith.Chunk, error) { return f.Store.Claim(ctx, worker, job, n, now) })
 }
 
+func (f flaky) ClaimLost(ctx context.Context, worker, job string, n int) ([]batholith.Chunk, error) {
+	return read(ctx, f, func() ([]batholith.Chunk, error) { return f.Store.ClaimLost(ctx, worker, job, n) })
+}
+
 func (f flaky) Job(ctx context.Context, account, id string) (batholith.Job, error) {
 	return read(ctx, f, func() (batholith.Job, error) { return f.Store.Job(ctx, account, id) })
 }

@@ -18,6 +18,15 @@ import (
 //
 // This process's own observation decides whether a lease is lost (see watch). The caller's time is not used, since its clock may be wrong.
 func (s *Store) Claim(ctx context.Context, worker, id string, n int, _ time.Time) ([]batholith.Chunk, error) {
+	return s.claim(ctx, worker, id, n, false)
+}
+
+// ClaimLost is [Store.Claim] for chunks whose owner has lost its lease only.
+func (s *Store) ClaimLost(ctx context.Context, worker, id string, n int) ([]batholith.Chunk, error) {
+	return s.claim(ctx, worker, id, n, true)
+}
+
+func (s *Store) claim(ctx context.Context, worker, id string, n int, lost bool) ([]batholith.Chunk, error) {
 	// If the worker dies before it gets the answer, it does not know of its chunks. They can be claimed again when its lease is lost, or
 	// when it restarts under its name and releases them.
 	if none, err := s.holds(ctx, noneToClaimQuery, id, worker); err != nil || none {
@@ -36,7 +45,7 @@ func (s *Store) Claim(ctx context.Context, worker, id string, n int, _ time.Time
 			return err
 		}
 		chunks, err = collect(ctx, tx, func(rows *sql.Rows) (batholith.Chunk, error) { return scanChunk(rows) },
-			s.dialect.claim(len(living)), append([]any{worker, id, max(n, 0)}, living...)...)
+			s.dialect.claim(len(living), lost), append([]any{worker, id, max(n, 0)}, living...)...)
 		return err
 	})
 	if err != nil {
@@ -61,11 +70,15 @@ func (s *Store) holds(ctx context.Context, query string, args ...any) (bool, err
 	return len(rows) > 0, err
 }
 
-// claim is the statement of Claim if living workers own chunks. It finds the chunks that are not done by a partial index, and locks only those
-// that it takes.
-func (d dialect) claim(living int) string {
+// claim is the statement of Claim, or of ClaimLost, if living workers own chunks. It finds the chunks that are not done by a partial index,
+// and locks only those that it takes.
+func (d dialect) claim(living int, lost bool) string {
+	pending := `state = 'pending' OR `
+	if lost {
+		pending = `state = 'leased' AND `
+	}
 	const set, returning = `UPDATE chunks SET state = 'leased', owner = $1, epoch = epoch + 1 WHERE (job, n) IN (`, `) RETURNING ` + chunkColumns
-	free := `SELECT job, n FROM chunks WHERE job = $2 AND state <> 'done' AND (state = 'pending' OR owner <> $1 AND NOT ` + among("owner", 4, living) + `)
+	free := `SELECT job, n FROM chunks WHERE job = $2 AND state <> 'done' AND (` + pending + `owner <> $1 AND NOT ` + among("owner", 4, living) + `)
 		ORDER BY n LIMIT $3` + d.skipLocked
 	if d.serial() {
 		return set + free + returning

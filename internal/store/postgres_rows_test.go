@@ -99,7 +99,7 @@ func TestWorkersOfAJobDoNotWaitForEachOther(t *testing.T) {
 		must(b.Heartbeat(ctx, "w2", time.Now().Add(time.Hour)))
 	}
 	end := hold(t, a, func(ctx context.Context, tx *sql.Tx) error {
-		got, err := collect(ctx, tx, func(rows *sql.Rows) (batholith.Chunk, error) { return scanChunk(rows) }, a.dialect.claim(2), "w1", id, 2, "w1", "w2")
+		got, err := collect(ctx, tx, func(rows *sql.Rows) (batholith.Chunk, error) { return scanChunk(rows) }, a.dialect.claim(2, false), "w1", id, 2, "w1", "w2")
 		if len(got) != 2 || got[0].N+got[1].N != 2+3 {
 			t.Errorf("the claim is of %v", got)
 		}
@@ -245,7 +245,7 @@ func TestStatementsUseTheirIndexesOnPostgreSQL(t *testing.T) {
 		{progressQuery, []any{id}, "progress_pkey", ""},
 		{lockChunksQuery, []any{id, []int64{5, 6, 7}}, "chunks_pkey", "AND (n = it.number)"},
 		{unnestDoneQuery, []any{id, []int64{5, 6}, [][]byte{{1}, {2}}, []string{"done", "done"}}, "chunks_pkey", "AND (n = it.n)"},
-		{s.dialect.claim(2), []any{"w", id, 8, "w1", "w2"}, "chunks_open chunks_pkey", "AND (n = free.n)"},
+		{s.dialect.claim(2, false), []any{"w", id, 8, "w1", "w2"}, "chunks_open chunks_pkey", "AND (n = free.n)"},
 		{s.dialect.release(true), []any{"w1", 8, id}, "chunks_leased chunks_pkey", "AND (n = mine.n)"},
 		{s.dialect.release(false), []any{"w1", 8}, "chunks_leased chunks_pkey", "AND (n = mine.n)"},
 		{unnumberedQuery, nil, "events_unnumbered", ""},

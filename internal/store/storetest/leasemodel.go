@@ -73,6 +73,23 @@ func (m *leaseModel) Claim(t *rapid.T) {
 	m.held = append(m.held, want...)
 }
 
+// ClaimLost takes what a worker without a lease holds, and leaves what is pending.
+func (m *leaseModel) ClaimLost(t *rapid.T) {
+	w, n := m.worker(t), rapid.IntRange(1, 3).Draw(t, "n")
+	want := []batholith.Chunk{}
+	for i := range m.chunks {
+		c := &m.chunks[i]
+		if !m.sealed && len(want) < n && c.State == batholith.ChunkLeased && c.Owner != w && !m.lease[c.Owner].After(time.Now()) {
+			c.Owner, c.Epoch = w, c.Epoch+1
+			want = append(want, copyOf(*c))
+		}
+	}
+	got, err := m.port.ClaimLost(t.Context(), w, m.job, n)
+	no(t, err)
+	same(t, append([]batholith.Chunk{}, got...), want)
+	m.held = append(m.held, want...)
+}
+
 func copyOf(c batholith.Chunk) batholith.Chunk {
 	c.Done = append(batholith.Bits{}, c.Done...)
 	return c

@@ -94,6 +94,7 @@ type Plans interface {
 // Leases hands chunks to workers.
 type Leases interface {
 	Claim(ctx context.Context, worker, id string, n int, now time.Time) ([]batholith.Chunk, error)
+	ClaimLost(ctx context.Context, worker, id string, n int) ([]batholith.Chunk, error)
 	Release(ctx context.Context, worker, id string) error
 	Heartbeat(ctx context.Context, worker string, until time.Time) error
 }
