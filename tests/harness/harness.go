@@ -92,7 +92,8 @@ type Server struct {
 	args []string
 	// Program is the path of the program that the next start runs; "": that of Binary.
 	Program string
-	disk    int // size of a separate disk for the data directory, in MiB; 0: none
+	disk    int    // size of a separate disk, in MiB; 0: none
+	mount   string // what is on the separate disk: a folder of the data directory, or "" for all of it
 
 	s3     *external // nil: the embedded one
 	bucket string    // bucket of the jobs that Request makes
@@ -183,12 +184,18 @@ func Start(t testing.TB, settings string, flags ...string) *Server {
 // may not have a mount namespace of its own, as in most containers and in a chroot.
 func StartOnDisk(t testing.TB, mebibytes int, settings string) *Server {
 	t.Helper()
+	return StartWithDisk(t, "", mebibytes, settings)
+}
+
+// StartWithDisk is StartOnDisk, with only one folder of the data directory on the separate disk.
+func StartWithDisk(t testing.TB, folder string, mebibytes int, settings string) *Server {
+	t.Helper()
 	if out, err := exec.Command("unshare", append(namespace, "mount", "-t", "tmpfs", "tmpfs", t.TempDir())...).CombinedOutput(); err != nil {
 		t.Skipf("this test needs a disk of its own, and this machine does not permit one (unshare: %v: %s)", err, bytes.TrimSpace(out))
 	}
 	s := New(t, settings)
-	s.disk = mebibytes
-	if err := os.Mkdir(s.Data, 0o700); err != nil {
+	s.disk, s.mount = mebibytes, folder
+	if err := os.MkdirAll(filepath.Join(s.Data, folder), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	s.Start()
@@ -204,7 +211,7 @@ func (s *Server) command() *exec.Cmd {
 	if s.disk == 0 {
 		return exec.Command(cmp.Or(s.Program, Binary(s.t)), s.args...)
 	}
-	script := fmt.Sprintf(`mount -t tmpfs -o size=%dm tmpfs %q && exec "$0" "$@"`, s.disk, s.Data)
+	script := fmt.Sprintf(`mount -t tmpfs -o size=%dm tmpfs %q && exec "$0" "$@"`, s.disk, filepath.Join(s.Dir, "batholith-data", s.mount))
 	args := slices.Concat(namespace, []string{"sh", "-c", script, Binary(s.t)}, s.args)
 	return exec.Command("unshare", args...)
 }
