@@ -42,8 +42,9 @@ bodies that do not match the model's family, which would end as error lines, and
 With strict_bodies in the settings, such bodies are errors.
 The first ` + words.Number(batholith.ListedLines) + ` of each are listed; all are counted. The exit code is 1 if there is an error.
 
-Tokens are estimated from the characters of the text, with bounds for the differences between tokenizers; the maximum of output
-tokens is the sum of the bodies' limits.
+Tokens are estimated from the characters of the text, with bounds for the differences between tokenizers. If the model's server can count
+tokens (vLLM, llama.cpp, Anthropic), it counts those of 100 records, which corrects the estimate; of up to 100 records the number is exact. Nothing
+is generated. The maximum of output tokens is the sum of the bodies' limits.
 An s3:// URI is read from the server that the standard AWS variables name, otherwise from the one that runs in ./batholith-data.`,
 		Example: `  batholith validate questions.jsonl
   batholith validate ./records --model anthropic.claude-3-haiku-20240307-v1:0
@@ -239,6 +240,8 @@ func (v *validator) run(ctx context.Context) (*validated, error) {
 		return nil, err
 	}
 	found := v.sum(counts, sums)
+	found.counted(v.bodies.sample.count(ctx))
+	found.Cost = found.costs(v.bodies.price)
 	found.Repeated, found.Warnings = again, found.Warnings+again
 	found.ErrorList, found.WarningList = v.located(first), v.located(remarks)
 	found.Seconds = time.Since(began).Seconds()

@@ -30,6 +30,8 @@ type bodies struct {
 	mu      sync.Mutex
 	reasons map[string]int64
 	price   batholith.Price // of the model
+
+	sample *tokenSample // nil: the model's servers are not known
 }
 
 // newBodies returns the checks for a model and type. With several configured models and none named, bodies are
@@ -47,30 +49,30 @@ func (a *app) newBodies(c *config.Config, named string, typ batholith.Invocation
 	if err != nil {
 		return nil, err
 	}
-	b.model, b.dialect, err = a.dialectOf(c, id, typ)
+	b.model, b.dialect, b.sample, err = a.dialectOf(c, id, typ)
 	b.exact = b.model == catalog.TinyModel
 	b.price = c.Price(b.model, id)
 	return b, err
 }
 
-// dialectOf returns the model's id and the dialect of its bodies. For a model that is not configured here, the id
+// dialectOf returns the model's id, the dialect of its bodies, and a sample for its servers. For a model that is not configured here, the id
 // determines the family, and a line on stderr says so. An id of no known family is an error.
-func (a *app) dialectOf(c *config.Config, id string, typ batholith.InvocationType) (string, dialect.Dialect, error) {
+func (a *app) dialectOf(c *config.Config, id string, typ batholith.InvocationType) (string, dialect.Dialect, *tokenSample, error) {
 	all, err := engine.Catalogue(modelOptions(c))
 	if err != nil {
-		return "", nil, err
+		return "", nil, nil, err
 	}
 	if s, ok := all.Serving(id); ok {
 		d, err := s.Bodies(typ)
-		return s.Model.ID, d, err
+		return s.Model.ID, d, serversOf(s, typ), err
 	}
 	family := dialect.FamilyOf(id)
 	if family == "" {
-		return "", nil, unknownModel(id, all.Models())
+		return "", nil, nil, unknownModel(id, all.Models())
 	}
 	plain.Fprintf(a.stderr, "the model %s is not configured here: bodies are checked as those of the family %s\n", id, family)
 	d, err := dialect.For(family, dialect.ProtocolOpenAI, typ, dialect.Options{Names: []string{dialect.LastPart(id)}, RefuseConverseTools: c.AWS(), Documents: documents(), DocumentLimits: c.AWS(), Checked: true})
-	return id, d, err
+	return id, d, nil, err
 }
 
 // remark adds the tokens of a record's body to the estimate, and returns why the body would be refused, or "". For
@@ -104,6 +106,7 @@ func (b *bodies) remark(l jsonl.Line) string {
 	})
 	if err == nil {
 		dialect.Discard(call)
+		b.sample.see(l, in.Likely)
 		return ""
 	}
 	why := err.Error()

@@ -50,7 +50,8 @@ type validated struct {
 	MostTokens   int64 `json:"mostInputTokens"`
 	OutputTokens int64 `json:"maximumOutputTokens"`
 	Unlimited    int64 `json:"recordsWithoutTokenLimit"`
-	Cost         *cost `json:"estimatedCost,omitempty"` // of a model with a price in the settings
+	Counted      int64 `json:"recordsCountedByTheServer"` // by its tokenizer; the estimate is scaled by them
+	Cost         *cost `json:"estimatedCost,omitempty"`   // of a model with a price in the settings
 
 	Seconds float64                  `json:"seconds"`
 	other   batholith.InvocationType // what refused bodies look like
@@ -63,6 +64,20 @@ type cost struct {
 	Most     batholith.Money `json:"mostInput"`
 	Output   batholith.Money `json:"maximumOutput"` // of the bodies with a limit
 	Currency string          `json:"currency"`
+}
+
+// counted corrects the estimate by what the model server's tokenizer counted in some records, for which likely thousandths of a token were
+// estimated. If these are all records, the number is exact. The bounds are those of all tokenizers otherwise.
+func (f *validated) counted(records, tokens, likely int64) {
+	f.Counted = records
+	switch {
+	case records == 0 || likely == 0:
+	case records == f.Records:
+		f.InputTokens, f.LeastTokens, f.MostTokens = tokens, tokens, tokens
+	default:
+		scaled := float64(f.InputTokens) * 1000 * float64(tokens) / float64(likely)
+		f.InputTokens = min(max(int64(scaled), f.LeastTokens), f.MostTokens)
+	}
 }
 
 // costs returns what the tokens of f cost, or nil if the model has no price.
@@ -101,7 +116,6 @@ func (v *validator) sum(files []batholith.File, sums []jsonl.Surveyed) *validate
 	b := v.bodies
 	f := &validated{Model: b.model, Type: b.typ, Files: len(files), Missing: v.ids.missing, InputTokens: b.likely.Load() / 1000,
 		LeastTokens: b.least.Load() / 1000, MostTokens: (b.most.Load() + 999) / 1000, OutputTokens: b.out.Load(), Unlimited: b.unlimited.Load(), Reasons: frequent(b.reasons), other: b.otherType()}
-	f.Cost = f.costs(b.price)
 	for i, s := range sums {
 		f.Bytes += files[i].Bytes
 		f.Records += files[i].Records
@@ -272,6 +286,9 @@ func some(n int64, c plain.Control) plain.Control {
 func (f *validated) inputTokens() string {
 	if f.LeastTokens == f.MostTokens {
 		return words.Number(f.InputTokens) + " in"
+	}
+	if f.Counted > 0 {
+		return fmt.Sprintf("about %s in (the model server's tokenizer counted %s)", words.Number(threeDigits(f.InputTokens, half)), words.Plural(f.Counted, "record"))
 	}
 	return fmt.Sprintf("about %s in (%s to %s, by the model's tokenizer)", words.Number(threeDigits(f.InputTokens, half)),
 		words.Number(threeDigits(f.LeastTokens, down)), words.Number(threeDigits(f.MostTokens, up)))
