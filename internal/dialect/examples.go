@@ -8,33 +8,64 @@ type Example struct {
 	Answer string // path of the answer's text, or of an embedding's first vector
 }
 
-// examples are by family.
-var examples = map[string]Example{
-	"anthropic":    {`{"anthropic_version": "bedrock-2023-05-31", "max_tokens": 256, "messages": [{"role": "user", "content": "Hello!"}]}`, "modelOutput.content[0].text"},
-	"nova":         {`{"messages": [{"role": "user", "content": [{"text": "Hello!"}]}], "inferenceConfig": {"maxTokens": 256}}`, "modelOutput.output.message.content[0].text"},
-	"llama":        {`{"prompt": "<|begin_of_text|><|start_header_id|>user<|end_header_id|>\n\nHello!<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n", "max_gen_len": 256}`, "modelOutput.generation"},
-	"mistral":      {`{"prompt": "<s>[INST] Hello! [/INST]", "max_tokens": 256}`, "modelOutput.outputs[0].text"},
-	"cohere":       {`{"message": "Hello!", "max_tokens": 256}`, "modelOutput.text"},
-	"deepseek-r1":  {`{"prompt": "<｜begin▁of▁sentence｜><｜User｜>Hello!<｜Assistant｜><think>\n", "max_tokens": 1024}`, "modelOutput.choices[0].text"},
-	"titan-text":   {`{"inputText": "Hello!", "textGenerationConfig": {"maxTokenCount": 256}}`, "modelOutput.results[0].outputText"},
-	"jamba":        {`{"messages": [{"role": "user", "content": "Hello!"}], "max_tokens": 256}`, "modelOutput.choices[0].message.content"},
-	"openai":       {`{"messages": [{"role": "user", "content": "Hello!"}], "max_tokens": 256}`, "modelOutput.choices[0].message.content"},
-	"gpt-oss":      {`{"messages": [{"role": "user", "content": "Hello!"}], "max_tokens": 1024}`, "modelOutput.choices[0].message.content"},
-	"any":          {`{"messages": [{"role": "user", "content": "Hello!"}], "max_tokens": 256}`, "modelOutput.choices[0].message.content"},
-	"titan-embed":  {`{"inputText": "Hello!"}`, "modelOutput.embedding"},
-	"nova-embed":   {`{"taskType": "SINGLE_EMBEDDING", "singleEmbeddingParams": {"embeddingPurpose": "GENERIC_INDEX", "text": {"truncationMode": "END", "value": "Hello!"}}}`, "modelOutput.embeddings[0].embedding"},
-	"cohere-embed": {`{"texts": ["Hello!"], "input_type": "search_document"}`, "modelOutput.embeddings[0]"},
+// answerPaths are by family.
+var answerPaths = map[string]string{
+	"anthropic":    "modelOutput.content[0].text",
+	"nova":         converseAnswerPath,
+	"llama":        "modelOutput.generation",
+	"mistral":      "modelOutput.outputs[0].text",
+	"cohere":       "modelOutput.text",
+	"deepseek-r1":  "modelOutput.choices[0].text",
+	"titan-text":   "modelOutput.results[0].outputText",
+	"jamba":        "modelOutput.choices[0].message.content",
+	"openai":       "modelOutput.choices[0].message.content",
+	"gpt-oss":      "modelOutput.choices[0].message.content",
+	FamilyAny:      "modelOutput.choices[0].message.content",
+	"titan-embed":  "modelOutput.embedding",
+	"nova-embed":   "modelOutput.embeddings[0].embedding",
+	"cohere-embed": "modelOutput.embeddings[0]",
 }
 
-// converseExample is the body of every chat family in jobs of the type Converse.
-var converseExample = Example{`{"messages": [{"role": "user", "content": [{"text": "Hello!"}]}], "inferenceConfig": {"maxTokens": 256}}`, "modelOutput.output.message.content[0].text"}
+// converseAnswerPath is the path of the answer of every chat family in jobs of the type Converse.
+const converseAnswerPath = "modelOutput.output.message.content[0].text"
+
+// exampleMax is the limit of output tokens in examples; models that think first get a higher one.
+var exampleMax = map[string]int64{"gpt-oss": 1024, "deepseek-r1": 1024}
 
 // ExampleOf returns the example of a family for jobs of an invocation type. ok is false if there is none: the family is unknown, or has no
 // conversations.
 func ExampleOf(family string, typ batholith.InvocationType) (e Example, ok bool) {
-	e, ok = examples[family]
-	if typ == batholith.Converse {
-		return converseExample, ok && Takes(family, typ)
+	ask := Ask{Text: "Hello!"}
+	if Takes(family, batholith.Converse) {
+		if ask.MaxTokens = 256; typ != batholith.Converse && exampleMax[family] > 0 {
+			ask.MaxTokens = exampleMax[family]
+		}
 	}
-	return e, ok
+	body, err := Compose(family, typ, ask)
+	if err != nil {
+		return e, false
+	}
+	e = Example{Body: spaced(body), Answer: answerPaths[family]}
+	if typ == batholith.Converse {
+		e.Answer = converseAnswerPath
+	}
+	return e, true
+}
+
+// spaced returns compact JSON with a blank after each colon and comma, for people.
+func spaced(v value) string {
+	var b []byte
+	for i := 0; i < len(v); {
+		if v[i] == '"' {
+			end := skipString(v, i)
+			b = append(b, v[i:end]...)
+			i = end
+			continue
+		}
+		if b = append(b, v[i]); v[i] == ':' || v[i] == ',' {
+			b = append(b, ' ')
+		}
+		i++
+	}
+	return string(b)
 }
