@@ -1,0 +1,134 @@
+package records
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// maxOutputLine is the largest line of an output that is read, in bytes: a modelInput, and an answer beside it.
+const maxOutputLine = 4 * MaxRow
+
+// Output is an output file of a job, which may be compressed with gzip or zstd.
+type Output struct {
+	Name string // for messages
+	Path string
+}
+
+// outcome is a line of an output.
+type outcome struct {
+	ID    string         `json:"recordId"`
+	Model jsontext.Value `json:"modelOutput"`
+	Error *struct {
+		Message string `json:"errorMessage"`
+	} `json:"error"`
+
+	file int // index of the output
+	line int64
+	at   int64 // offset of the line, in the unpacked file
+}
+
+// outcomes reads the lines of several outputs, one after another.
+type outcomes struct {
+	outputs []Output
+	file    int // of the open one
+	open    io.Closer
+	content io.ReadCloser
+	r       *bufio.Reader
+	line    int64
+	at      int64
+	buf     []byte
+}
+
+// next returns the next line, or io.EOF. The bytes of the outcome are valid until the next call.
+func (o *outcomes) next() (outcome, error) {
+	for {
+		if o.r == nil {
+			if o.file == len(o.outputs) {
+				return outcome{}, io.EOF
+			}
+			if err := o.begin(); err != nil {
+				return outcome{}, err
+			}
+		}
+		line, err := o.readLine()
+		begin := o.at
+		o.at += int64(len(line))
+		o.line++
+		switch {
+		case errors.Is(err, io.EOF) && len(line) == 0:
+			o.end()
+			continue
+		case err != nil && !errors.Is(err, io.EOF):
+			return outcome{}, &Error{File: o.outputs[o.file].Name, Line: o.line, Reason: err.Error()}
+		case len(bytes.TrimSpace(line)) == 0:
+			continue
+		}
+		found, err := parseOutcome(line)
+		if err != nil {
+			return outcome{}, &Error{File: o.outputs[o.file].Name, Line: o.line, Reason: err.Error(), Remedy: "name an output of a job: a file that ends in .jsonl.out"}
+		}
+		found.file, found.line, found.at = o.file, o.line, begin
+		return found, nil
+	}
+}
+
+// begin opens the next output.
+func (o *outcomes) begin() error {
+	f, err := os.Open(o.outputs[o.file].Path)
+	if err != nil {
+		return err
+	}
+	content, err := Unpack(f)
+	if err != nil {
+		f.Close()
+		return &Error{File: o.outputs[o.file].Name, Reason: err.Error()}
+	}
+	o.open, o.content, o.r, o.line, o.at = f, content, bufio.NewReaderSize(content, 256<<10), 0, 0
+	return nil
+}
+
+// end closes the open output.
+func (o *outcomes) end() {
+	if o.r != nil {
+		o.content.Close()
+		o.open.Close()
+		o.r = nil
+		o.file++
+	}
+}
+
+// readLine returns the next line with its newline.
+func (o *outcomes) readLine() ([]byte, error) {
+	part, err := o.r.ReadSlice('\n')
+	if !errors.Is(err, bufio.ErrBufferFull) {
+		return part, err
+	}
+	o.buf = append(o.buf[:0], part...)
+	for errors.Is(err, bufio.ErrBufferFull) {
+		if len(o.buf) > maxOutputLine {
+			return nil, fmt.Errorf("the line has more than %d bytes", maxOutputLine)
+		}
+		part, err = o.r.ReadSlice('\n')
+		o.buf = append(o.buf, part...)
+	}
+	return o.buf, err
+}
+
+// parseOutcome reads a line. The modelOutput is a part of the line.
+func parseOutcome(line []byte) (o outcome, err error) {
+	err = json.Unmarshal(line, &o, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+	switch {
+	case err != nil:
+		return o, errors.New("the line is not valid JSON, or not a line of an output")
+	case o.Model == nil && o.Error == nil:
+		return o, errors.New("the line has no modelOutput and no error: this is not a line of an output")
+	}
+	return o, nil
+}
