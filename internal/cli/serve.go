@@ -15,6 +15,7 @@ import (
 
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/config"
+	"github.com/batholith/batholith/internal/console"
 	"github.com/batholith/batholith/internal/plain"
 	"github.com/batholith/batholith/internal/s3serve"
 	"github.com/batholith/batholith/internal/words"
@@ -173,10 +174,14 @@ It runs jobs of the models in its settings. Clients call the processes of this d
 	if !c.Worker() {
 		as = " as an API without a worker"
 	}
+	pages := ""
+	if c.Console.Enabled {
+		pages = "In a browser: " + at.Bedrock + console.Path + "\n"
+	}
 	model, family := firstModel(c)
 	model, me := words.Quote(model), words.Quote(commandName())
 	plain.Fprintf(a.stderr, `Batholith is ready%s.  Bedrock API %s   S3 %s%s   data %s
-In another terminal, in the same directory, type:
+%sIn another terminal, in the same directory, type:
   eval "$(%s env%s)"
   echo '{"recordId":"1","modelInput":%s}' > hello.jsonl
   aws s3 mb s3://my-bucket && aws s3 cp hello.jsonl s3://my-bucket/in/
@@ -185,7 +190,7 @@ In another terminal, in the same directory, type:
     --output-data-config s3OutputDataConfig={s3Uri=s3://my-bucket/out/}
   # or shorter:
   %s submit hello.jsonl --model %s --wait && %s jobs
-`, as, at.Bedrock, at.S3, store, c.Data, me, dataFlag(c)+settingsFlag(c), helloBody(family), model, words.Quote(c.DefaultRole()), me, model, me)
+`, as, at.Bedrock, at.S3, store, c.Data, pages, me, dataFlag(c)+settingsFlag(c), helloBody(family), model, words.Quote(c.DefaultRole()), me, model, me)
 }
 
 // dataFlag returns the flag that names the data directory to another command, or "" for the default one.

@@ -24,6 +24,7 @@ import (
 	"github.com/batholith/batholith/internal/bedrock"
 	"github.com/batholith/batholith/internal/certs"
 	"github.com/batholith/batholith/internal/config"
+	"github.com/batholith/batholith/internal/console"
 	"github.com/batholith/batholith/internal/door"
 	"github.com/batholith/batholith/internal/engine"
 	"github.com/batholith/batholith/internal/failpoint"
@@ -70,8 +71,10 @@ type service struct {
 	metrics *telemetry.Telemetry // nil: none
 	traces  *telemetry.Traces    // nil: nothing is traced
 	engine  *engine.Engine
-	clock   engine.Clock // of the database
-	ready   atomic.Bool  // jobs can be taken and run
+	calls   http.Handler     // the API; nil in a process without it
+	console *console.Console // nil: there are no web pages
+	clock   engine.Clock     // of the database
+	ready   atomic.Bool      // jobs can be taken and run
 
 	servers  *managed.Servers              // that a worker starts
 	base     object.Config                 // how the service itself reaches the S3
@@ -221,8 +224,17 @@ func (s *service) work(ctx context.Context, api, scrapes, profiles net.Listener,
 	// From here on, jobs of earlier processes continue. After a crash the next start recovers from the same
 	// journal again.
 	failpoint.Here("cli.recovered")
+	if s.o.Config.API() {
+		s.calls = s.api()
+		if s.console, err = s.openConsole(); err != nil {
+			return err
+		}
+	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return s.engine.Run(ctx) })
+	if s.console != nil {
+		g.Go(func() error { return s.console.Run(ctx) })
+	}
 	if s.policy != nil {
 		g.Go(func() error { return s.policy.Run(ctx) })
 	}
@@ -360,8 +372,8 @@ func reachS3(c *config.Config, endpoint string) object.Config {
 // which would change paths that hold ARNs.
 func (s *service) handler() http.Handler {
 	var calls http.Handler = http.HandlerFunc(noAPI)
-	if s.o.Config.API() {
-		calls = s.api()
+	if s.calls != nil {
+		calls = s.calls
 	}
 	scrape := s.scraped()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -377,7 +389,14 @@ func (s *service) handler() http.Handler {
 				http.NotFound(w, r)
 			}
 		default:
-			calls.ServeHTTP(w, r)
+			switch {
+			case s.console != nil && console.Is(r):
+				s.console.ServeHTTP(w, r)
+			case s.console != nil && console.Leads(r):
+				http.Redirect(w, r, console.Path, http.StatusFound)
+			default:
+				calls.ServeHTTP(w, r)
+			}
 		}
 	})
 }
@@ -390,7 +409,7 @@ func noAPI(w http.ResponseWriter, _ *http.Request) {
 // api returns the handler of the Bedrock API, the runtime API and the token service.
 func (s *service) api() http.Handler {
 	c := s.o.Config
-	verifier := newVerifier(c, sigv4.New(c.Region, "bedrock", s.callers, s.clock.Now))
+	verifier := s.verifier()
 	tokens := s.tokenService(c.Region)
 	known := func(ctx context.Context, operation string, who bedrock.Caller) {
 		trail := audit.Of(ctx)

@@ -69,7 +69,7 @@ func TestFlagBeatsEnvironmentBeatsFile(t *testing.T) {
 // valueOf is a text that every kind of setting accepts and that is not its default.
 var valueOf = map[string]string{"currency": "EUR",
 	"store": "sqlite", "profile": "aws", "account": "123456789012", "log.level": "debug", "log.format": "json", "reuse": "identical", "provenance": "lines", "echo": "off", "strict_bodies": "true",
-	"roles_of_this_process": "[worker, api]", "s3.endpoint": "https://s3.example.net", "s3.path_style": "false", "embedded": "false", "insecure": "true", "audit.required": "true",
+	"roles_of_this_process": "[worker, api]", "s3.endpoint": "https://s3.example.net", "s3.path_style": "false", "embedded": "false", "console.enabled": "false", "insecure": "true", "audit.required": "true",
 	"limits.default_timeout_hours": "48", "limits.min_timeout_hours": "2", "limits.max_timeout_hours": "200",
 	"s3.access_key_id": "K", "s3.secret_access_key_env": "SECRET", "region": "eu-west-1", "s3.region": "eu-west-1",
 	"simulated.schedule": "16@30s", "simulated.refuse": "503", "s3.profile": "minio",

@@ -35,6 +35,7 @@ func Default(profile string) *Config {
 		S3:         S3{Listen: "127.0.0.1:4601", Region: "us-east-1", PathStyle: true},
 		Audit:      Audit{MaxSize: 100 << 20, Keep: 10},
 		Media:      []string{},
+		Console:    Console{Enabled: true},
 		Embedded:   true,
 		Simulated:  Simulated{OutputTokens: 32, Refuse: 429},
 		Attempts:   4,

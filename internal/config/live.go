@@ -39,6 +39,7 @@ var changeable = map[string]bool{
 	"policy":                live,
 	"tls":                   restart, // the content of its files is followed
 	"client":                live,    // no server uses it
+	"console":               restart,
 	"audit":                 restart,
 	"insecure":              restart,
 	"roles":                 live,

@@ -58,6 +58,8 @@ type Config struct {
 	Metrics Metrics `yaml:"metrics"`
 	// Traces for OpenTelemetry, sent to a collector.
 	Traces Tracing `yaml:"traces"`
+	// Web pages at /console/.
+	Console Console `yaml:"console"`
 	// Profiles of the process, for its developers.
 	Debug Debug `yaml:"debug"`
 	// Allow plain HTTP on addresses that other machines can reach. Prompts, answers and bearer
@@ -243,6 +245,13 @@ type Tracing struct {
 
 	// Headers is the value of the variable HeadersEnv.
 	Headers string `yaml:"-"`
+}
+
+// Console configures the web pages.
+type Console struct {
+	// Answer the pages. People sign in with a key of the API and see what its policies permit. false:
+	// there are none.
+	Enabled bool `yaml:"enabled"`
 }
 
 // Debug configures profiles.

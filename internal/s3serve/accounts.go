@@ -44,6 +44,7 @@ type accounts struct {
 
 	mu    sync.RWMutex
 	byKey map[string]Account
+	lent  map[string]Account // see Server.Lend
 }
 
 func newAccounts(owner string, root Account, list []Account) *accounts {
@@ -72,7 +73,25 @@ func (a *accounts) of(accessKeyID string) (Account, bool) {
 	a.mu.RLock()
 	defer a.mu.RUnlock()
 	acc, ok := a.byKey[accessKeyID]
+	if !ok {
+		acc, ok = a.lent[accessKeyID]
+	}
 	return acc, ok
+}
+
+// lend adds a key pair until end is called.
+func (a *accounts) lend(acc Account) (end func()) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.lent == nil {
+		a.lent = map[string]Account{}
+	}
+	a.lent[acc.AccessKeyID] = acc
+	return func() {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		delete(a.lent, acc.AccessKeyID)
+	}
 }
 
 // Sessions looks up temporary keys.

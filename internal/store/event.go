@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"math"
 
 	"github.com/batholith/batholith"
 )
@@ -86,3 +87,22 @@ func scanEvent(rows *sql.Rows, more ...any) (batholith.Change, error) {
 	c.At = fromMillis(at)
 	return c, err
 }
+
+// AccountEvents returns up to limit changes of the jobs of an account that come before the change numbered before, newest first; before 0: the
+// latest. The numbers are those of their insertion, which serve as the place to go on from.
+func (s *Store) AccountEvents(ctx context.Context, account string, before int64, limit int) ([]batholith.Change, error) {
+	if before <= 0 {
+		before = math.MaxInt64
+	}
+	cs, err := read(ctx, s, func(rows *sql.Rows) (batholith.Change, error) {
+		var n int64
+		c, err := scanEvent(rows, &n)
+		c.Seq = n
+		return c, err
+	}, accountEventsQuery, account, before, limit)
+	return cs, wrap("read the events of account", account, err)
+}
+
+// accountEventsQuery walks the events from the latest on, past those of other accounts.
+const accountEventsQuery = `SELECT e.job, e.status, e.message, e.at, e.seq FROM events e JOIN jobs j ON j.id = e.job
+	WHERE j.account = $1 AND e.seq < $2 ORDER BY e.seq DESC LIMIT $3`

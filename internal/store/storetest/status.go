@@ -43,6 +43,24 @@ func oneEvent(t *testing.T, p Port) {
 		{Job: id, Status: batholith.StatusStopped, At: at},
 	}
 	same(t, history, want)
+	var latest []batholith.Change
+	for before := int64(0); ; {
+		page, err := p.AccountEvents(t.Context(), newJob(1).Account, before, 2)
+		no(t, err)
+		if len(page) == 0 {
+			break
+		}
+		for _, c := range page {
+			before, c.Seq = c.Seq, 0
+			if c.Job == id {
+				latest = append([]batholith.Change{c}, latest...)
+			}
+		}
+	}
+	same(t, latest, want)
+	if others, err := p.AccountEvents(t.Context(), "999999999999", 0, 10); err != nil || len(others) > 0 {
+		t.Errorf("another account has the events %v, %v", others, err)
+	}
 	var read []batholith.Change
 	for seq := int64(0); ; {
 		page, err := p.Events(t.Context(), seq, 2)

@@ -72,6 +72,7 @@ type History interface {
 	Subscribe() (changes <-chan struct{}, cancel func())
 	Events(ctx context.Context, seq int64, limit int) ([]batholith.Change, error)
 	History(ctx context.Context, id string) ([]batholith.Change, error)
+	AccountEvents(ctx context.Context, account string, before int64, limit int) ([]batholith.Change, error)
 }
 
 // Draining keeps which model servers get no new requests.

@@ -1,0 +1,239 @@
+package console
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"mime/multipart"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/dustin/go-humanize"
+)
+
+// Bounds of uploads through the console. The command submit and S3 clients have none of them.
+const (
+	mostUpload   = 2 << 30 // bytes of one file
+	mostSpooled  = 8 << 30 // bytes of all files that wait for their use
+	mostDrafts   = 64
+	draftTime    = time.Hour // that a file waits
+	uploadTime   = time.Hour
+	fieldBytes   = 4 << 10 // of a form's field
+	mostFields   = 16
+	arrivalPause = time.Minute // for the next bytes of a file
+)
+
+// spool is a folder of files that were uploaded and are not used yet. It counts the bytes before they are written.
+type spool struct {
+	dir string
+	now func() time.Time
+
+	mu     sync.Mutex
+	bytes  int64
+	drafts map[string]*draft // by id
+}
+
+// newSpool empties the folder: its files belong to sessions of an earlier process.
+func newSpool(dir string, now func() time.Time) (*spool, error) {
+	if err := os.RemoveAll(dir); err != nil {
+		return nil, fmt.Errorf("empty the folder for uploads of the console: %w", err)
+	}
+	return &spool{dir: dir, now: now, drafts: map[string]*draft{}}, nil
+}
+
+// received is a file that a browser has sent.
+type received struct {
+	spool  *spool
+	path   string
+	name   string // without folders
+	bytes  int64
+	fields map[string]string
+	once   sync.Once
+}
+
+func (r *received) open() (*os.File, error) { return os.Open(r.path) }
+
+// remove deletes the file. It may be called again.
+func (r *received) remove() {
+	r.once.Do(func() {
+		os.Remove(r.path)
+		r.spool.give(r.bytes)
+	})
+}
+
+// take counts bytes; ok is false if there is no room for them.
+func (s *spool) take(n int64) (ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.bytes+n > mostSpooled {
+		return false
+	}
+	s.bytes += n
+	return true
+}
+
+func (s *spool) give(n int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.bytes -= n
+}
+
+// patient gives the request time for a long upload.
+func (v *visit) patient() error {
+	rc := http.NewResponseController(v.w)
+	if err := rc.SetReadDeadline(time.Now().Add(arrivalPause)); err != nil {
+		return err
+	}
+	return rc.SetWriteDeadline(time.Now().Add(uploadTime))
+}
+
+// receive reads a form with one file, which must be its last part. The form's token is checked before the file is read.
+func (v *visit) receive() (*received, error) {
+	reader, err := v.r.MultipartReader()
+	if err != nil {
+		return nil, badRequest("Choose a file.")
+	}
+	if err := v.patient(); err != nil {
+		return nil, err
+	}
+	got := &received{spool: v.c.spool, fields: map[string]string{}}
+	for {
+		part, err := reader.NextPart()
+		switch {
+		case errors.Is(err, io.EOF):
+			return nil, badRequest("Choose a file.")
+		case err != nil:
+			return nil, badRequest("The upload broke off. Send it again.")
+		case part.FormName() != "file":
+			if len(got.fields) >= mostFields {
+				return nil, badRequest("The form has too many fields.")
+			}
+			text, err := io.ReadAll(io.LimitReader(part, fieldBytes+1))
+			if err != nil || len(text) > fieldBytes {
+				return nil, badRequest("The field %s is too long.", part.FormName())
+			}
+			got.fields[part.FormName()] = string(text)
+			continue
+		}
+		if err := v.checkForm(got.fields["csrf"]); err != nil {
+			return nil, err
+		}
+		if got.name = part.FileName(); got.name == "" {
+			return nil, badRequest("Choose a file.")
+		}
+		got.name = got.name[strings.LastIndexAny(got.name, `/\`)+1:]
+		if err := v.store(got, part); err != nil {
+			got.remove()
+			return nil, err
+		}
+		return got, nil
+	}
+}
+
+// store writes a part to the spool.
+func (v *visit) store(got *received, part *multipart.Part) error {
+	if err := os.MkdirAll(v.c.spool.dir, 0o700); err != nil {
+		return err
+	}
+	got.path = filepath.Join(v.c.spool.dir, rand.Text())
+	f, err := os.OpenFile(got.path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	rc := http.NewResponseController(v.w)
+	buffer := make([]byte, 256<<10)
+	for end := time.Now().Add(uploadTime); ; {
+		n, err := part.Read(buffer)
+		switch {
+		case got.bytes+int64(n) > mostUpload:
+			return &fault{http.StatusRequestEntityTooLarge, "The file is too large", "The console takes files of up to " + humanize.IBytes(mostUpload) + ". Use: batholith submit, or an S3 client."}
+		case !v.c.spool.take(int64(n)):
+			return &fault{http.StatusServiceUnavailable, "There is no room for this file", "Too many files of others wait to be submitted. Try again later, or use: batholith submit"}
+		}
+		got.bytes += int64(n)
+		if _, err := f.Write(buffer[:n]); err != nil {
+			return fmt.Errorf("store an upload: %w", err)
+		}
+		switch {
+		case errors.Is(err, io.EOF):
+			return f.Close()
+		case err != nil || time.Now().After(end):
+			return badRequest("The upload broke off. Send it again.")
+		}
+		if err := rc.SetReadDeadline(time.Now().Add(arrivalPause)); err != nil {
+			return err
+		}
+	}
+}
+
+// draft is an uploaded file with its validation, of which no job was made yet.
+type draft struct {
+	*received
+	id      string
+	session [sha256.Size]byte
+	began   time.Time
+	model   string
+	found   Validation
+}
+
+// keep makes a draft of a file. The oldest one goes if there are too many.
+func (s *spool) keep(d *draft) {
+	d.id, d.began = rand.Text(), s.now()
+	s.mu.Lock()
+	var oldest *draft
+	if len(s.drafts) >= mostDrafts {
+		for _, one := range s.drafts {
+			if oldest == nil || one.began.Before(oldest.began) {
+				oldest = one
+			}
+		}
+		delete(s.drafts, oldest.id)
+	}
+	s.drafts[d.id] = d
+	s.mu.Unlock()
+	if oldest != nil {
+		oldest.remove()
+	}
+}
+
+// find returns a draft of a session, or nil.
+func (s *spool) find(id string, of *session) *draft {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if d := s.drafts[id]; d != nil && d.session == of.id {
+		return d
+	}
+	return nil
+}
+
+// drop removes a draft and its file.
+func (s *spool) drop(d *draft) {
+	s.mu.Lock()
+	delete(s.drafts, d.id)
+	s.mu.Unlock()
+	d.remove()
+}
+
+// tidy removes the drafts that have waited too long, or whose session has ended.
+func (s *spool) tidy(lives func([sha256.Size]byte) bool) {
+	now := s.now()
+	var old []*draft
+	s.mu.Lock()
+	for id, d := range s.drafts {
+		if now.Sub(d.began) > draftTime || !lives(d.session) {
+			old = append(old, d)
+			delete(s.drafts, id)
+		}
+	}
+	s.mu.Unlock()
+	for _, d := range old {
+		d.remove()
+	}
+}

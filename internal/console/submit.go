@@ -1,0 +1,173 @@
+package console
+
+import (
+	"context"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"github.com/batholith/batholith"
+	"github.com/batholith/batholith/internal/bedrock"
+)
+
+// submitForm is the page of a new job.
+type submitForm struct {
+	Models []bedrock.FoundationModel
+	Denied string // why the models are not listed: an id can be typed
+	Model  string
+	S3     bool
+}
+
+// submitPage shows the form for a file.
+func (c *Console) submitPage(v *visit) error {
+	form := submitForm{Model: v.r.URL.Query().Get("model"), S3: c.o.Buckets != nil}
+	var models bedrock.ListFoundationModelsOutput
+	switch err := v.call(http.MethodGet, "/foundation-models", nil, &models); {
+	case denied(err):
+		form.Denied = message(err)
+	case err != nil:
+		return err
+	}
+	form.Models = models.ModelSummaries
+	return v.show("submit", "New job", "submit", form)
+}
+
+// submitUpload takes a file and validates it. Nothing is sent to a model or stored in a bucket.
+func (c *Console) submitUpload(v *visit) error {
+	if !v.multipart() {
+		return badRequest("Choose a file of records.")
+	}
+	got, err := v.receive()
+	if err != nil {
+		return err
+	}
+	d := &draft{received: got, session: v.session.id, model: strings.TrimSpace(got.fields["model"])}
+	if err := c.examine(v, d); err != nil {
+		got.remove()
+		return err
+	}
+	c.spool.keep(d)
+	http.Redirect(v.w, v.r, Path+"submit/"+d.id, http.StatusSeeOther)
+	return nil
+}
+
+// examine validates the file of a draft.
+func (c *Console) examine(v *visit, d *draft) (err error) {
+	typ := batholith.InvocationType(d.fields["type"])
+	switch {
+	case !strings.HasSuffix(d.name, ".jsonl"):
+		return badRequest("%q does not end in .jsonl. A job reads files with one JSON record a line: {\"recordId\": \"1\", \"modelInput\": {…}}", d.name)
+	case d.model == "":
+		return badRequest("Choose a model.")
+	case typ != "" && typ != batholith.InvokeModel && typ != batholith.Converse:
+		return badRequest("The type must be InvokeModel or Converse.")
+	}
+	// Who may not see a model gets nothing of it validated: its price and limits are its own.
+	if err := v.call(http.MethodGet, "/foundation-models/"+pathEscape(d.model), nil, nil); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(v.r.Context(), validateTime)
+	defer cancel()
+	if err := c.heavy.Acquire(ctx, 1); err != nil {
+		return &fault{http.StatusServiceUnavailable, "The server is busy", "Too many files are being read. Try again."}
+	}
+	defer c.heavy.Release(1)
+	if d.found, err = c.o.Validate(ctx, d.path, d.name, d.model, typ); err != nil {
+		return badRequest("The file cannot be validated: %v", err)
+	}
+	return nil
+}
+
+// validateTime bounds a validation: 2 GiB at more than 10 MB/s.
+const validateTime = 3 * time.Minute
+
+// draftView is the page of a draft.
+type draftView struct {
+	Validation
+	ID, File, Name, OutputURI, InputURI string
+	Priority                            string
+	Expires                             time.Time
+}
+
+// view returns the page of a draft.
+func (c *Console) draftView(d *draft) draftView {
+	name := newName(d.name, d.began)
+	base := "s3://" + c.o.Bucket + "/" + name + "-" + strings.ToLower(d.id[:3])
+	return draftView{Validation: d.found, ID: d.id, File: d.name, Name: name, InputURI: base + "/input/" + d.name, OutputURI: base + "/output/", Expires: d.began.Add(draftTime)}
+}
+
+// draftPage shows the validation, and the form that creates the job.
+func (c *Console) draftPage(v *visit) error {
+	d := c.spool.find(v.r.PathValue("draft"), v.session)
+	if d == nil {
+		return notFound("This file is not here any more: a file waits for an hour, and as long as you are signed in. Choose it again.")
+	}
+	return v.show("draft", "New job", "submit", c.draftView(d))
+}
+
+// draftAct creates the job of a draft, or discards it. The server is asked whether it takes the job before the file is stored.
+func (c *Console) draftAct(v *visit) error {
+	d := c.spool.find(v.r.PathValue("draft"), v.session)
+	if d == nil {
+		return notFound("This file is not here any more: it was submitted or discarded. Look at the list of jobs.")
+	}
+	switch v.r.PathValue("verb") {
+	case "discard":
+		c.spool.drop(d)
+		http.Redirect(v.w, v.r, Path+"submit", http.StatusSeeOther)
+		return nil
+	case "create":
+	default:
+		return notFound("A draft has no such button.")
+	}
+	view, form := c.draftView(d), v.r.PostForm
+	input, ok := parseURI(strings.TrimSpace(form.Get("input")))
+	if !ok || !strings.HasSuffix(input.Key, ".jsonl") {
+		return badRequest("The input must be an s3:// URI that ends in .jsonl, such as %s", view.InputURI)
+	}
+	in := bedrock.CreateModelInvocationJobInput{JobName: strings.TrimSpace(form.Get("name")), ModelID: d.model, RoleARN: c.o.Role(v.who.Account), ModelInvocationType: d.found.Type,
+		ClientRequestToken: d.id, // a second click creates no second job
+		InputDataConfig:    &bedrock.InputDataConfig{S3InputDataConfig: &bedrock.S3InputDataConfig{S3URI: "s3://" + input.Bucket + "/" + input.Key}},
+		OutputDataConfig:   &bedrock.OutputDataConfig{S3OutputDataConfig: &bedrock.S3OutputDataConfig{S3URI: strings.TrimSpace(form.Get("output"))}}}
+	if p := form.Get("priority"); slices.Contains([]string{"high", "low"}, p) {
+		in.Tags = []bedrock.Tag{{Key: "batholith:priority", Value: p}}
+	}
+	if err := v.call(http.MethodPost, "/check-model-invocation-job", in, nil); err != nil {
+		return err
+	}
+	client, done, err := v.s3()
+	if err != nil {
+		return err
+	}
+	defer done()
+	if err := v.fresh(client, input); err != nil {
+		return err
+	}
+	if err := v.put(client, d.received, input.Bucket, input.Key); err != nil {
+		return err
+	}
+	var out bedrock.CreateModelInvocationJobOutput
+	if err := v.call(http.MethodPost, "/model-invocation-job", in, &out); err != nil {
+		return err
+	}
+	c.spool.drop(d)
+	http.Redirect(v.w, v.r, Path+"jobs/"+idOf(out.JobARN)+"?done=created", http.StatusSeeOther)
+	return nil
+}
+
+// fresh refuses a key that holds another object, which would be replaced. A second click finds its own file, of the same size.
+func (v *visit) fresh(client *s3.Client, at place) error {
+	ctx, cancel := context.WithTimeout(v.r.Context(), objectTime)
+	defer cancel()
+	_, err := client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &at.Bucket, Key: &at.Key})
+	switch {
+	case err == nil:
+		return &fault{http.StatusConflict, "There is an object with this key", "s3://" + at.Bucket + "/" + at.Key + " would be replaced. Choose another place for the input."}
+	case isNotFound(err):
+		return nil
+	}
+	return err
+}
