@@ -139,7 +139,7 @@ func (p *simProcess) open(dir string) {
 		s.t.Fatal(err)
 	}
 	var err error
-	p.engine, err = New(Options{Worker: true, Shared: s.shared, Log: simLog(), Listener: s.listener, Store: flaky{s.db, p}, Models: s.served(p), Dir: dir, Limits: batholith.DefaultLimits(),
+	p.engine, err = New(Options{Worker: true, Shared: s.shared, Log: simLog(), Listener: s.listener, Store: flaky{s.db, p}, Models: s.served(p), Dir: dir, Limits: batholith.DefaultLimits(), Caps: s.caps,
 		Drain: time.Second, Memory: 256 << 20, PartBytes: simPart, FirstPartial: simPartial, PartialEvery: 1,
 		Place: func(_ context.Context, j batholith.Job) (blob.Place, error) {
 			if s.place != nil {

@@ -34,6 +34,7 @@ type simulation struct {
 
 	listener batholith.Listener                                       // of every process that starts from now on
 	place    func(context.Context, batholith.Job) (blob.Place, error) // of the same; nil: the bucket itself
+	caps     func(batholith.Job) []batholith.Cap                      // of the same; nil: nothing has a cap
 	inFlight int
 	timeout  time.Duration
 
@@ -200,11 +201,11 @@ func (s *simulation) create(model string, life time.Duration, files ...int) *sim
 func (s *simulation) nextID() string { return fmt.Sprintf("abcdefghij%02d", len(s.jobs)) }
 
 // submit makes a job of a principal whose input is there.
-func (s *simulation) submit(j *simJob, owner string, life time.Duration) {
+func (s *simulation) submit(j *simJob, owner string, life time.Duration, tags ...batholith.Tag) {
 	s.t.Helper()
 	now := time.Now()
 	_, err := s.db.CreateJob(s.t.Context(), batholith.Job{ID: j.id, Account: simAccount, Owner: owner, Region: "us-east-1", Submitted: now, Expires: now.Add(life),
-		Request: batholith.Request{Name: j.id, ModelID: j.model, RoleARN: "r", Type: batholith.InvokeModel}}, "h", 0)
+		Request: batholith.Request{Name: j.id, ModelID: j.model, RoleARN: "r", Type: batholith.InvokeModel, Tags: tags}}, "h", 0)
 	if err != nil {
 		s.t.Fatal(err)
 	}
