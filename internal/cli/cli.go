@@ -22,12 +22,15 @@ import (
 type app struct {
 	stdout io.Writer // results
 	stderr io.Writer // messages
+	raw    io.Writer // stdout without escapes, for data; nil: there is none
 	env    []string
 	// terminal reports whether stderr is a terminal, paged whether stdout is one. Progress bars, colours and cut lines are only
 	// used on terminals.
 	terminal, paged bool
 	columns         func() int // of both terminals; nil: they are asked
 	noColour        bool       // --no-color
+	// unpacked has the names of inputs that were unpacked, by the paths of their copies.
+	unpacked map[string]string
 }
 
 // Main runs the command with args (without the program's name) and returns the exit code of the process.
@@ -40,6 +43,7 @@ func Main(args []string) int {
 	defer captureLibraryLog(slog.New(slog.DiscardHandler))() // serve and run, which have a log, take these lines into it
 	a := &app{env: os.Environ(), terminal: term.IsTerminal(int(os.Stderr.Fd())), paged: term.IsTerminal(int(os.Stdout.Fd()))}
 	a.stdout, a.stderr = a.streams(os.Stdout, os.Stderr)
+	a.raw = os.Stdout
 	ctx, stop := interruptible()
 	defer stop()
 	err := a.execute(ctx, args)
@@ -126,7 +130,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage or settings, 3 the job did not end C
 		title    string
 		commands []*cobra.Command
 	}{
-		{"Start:", []*cobra.Command{a.runCommand(), a.serveCommand(), a.envCommand(), a.modelsCommand(), a.validateCommand()}},
+		{"Start:", []*cobra.Command{a.runCommand(), a.serveCommand(), a.envCommand(), a.modelsCommand(), a.recordsCommand(), a.validateCommand(), a.tableCommand()}},
 		{"Jobs:", []*cobra.Command{a.submitCommand(), a.jobsCommand(), a.getCommand(), a.watchCommand(), a.tailCommand(), a.downloadCommand(), a.stopCommand(), a.jobCommand(), a.retryCommand(),
 			a.publishCommand(), a.verifyCommand(), a.forgetCommand(), a.usageCommand()}},
 		{"The service:", []*cobra.Command{a.doctorCommand(), a.healthCommand(), a.configCommand(), a.reloadCommand(), a.backendCommand(), a.kmsCommand(), a.backupCommand(), a.restoreCommand(),

@@ -27,12 +27,12 @@ var magics = []struct {
 	bytes string
 	form
 }{
-	{"\x1f\x8b", form{"the file is in gzip format, not plain text", "unpack it: gunzip -c FILE > records.jsonl"}},
-	{"\x28\xb5\x2f\xfd", form{"the file is in zstd format, not plain text", "unpack it: zstd -dc FILE > records.jsonl"}},
+	{"\x1f\x8b", form{"the file is in gzip format, not plain text", "give it a name that ends in .jsonl.gz, or unpack it: gunzip -c FILE > records.jsonl"}},
+	{"\x28\xb5\x2f\xfd", form{"the file is in zstd format, not plain text", "give it a name that ends in .jsonl.zst, or unpack it: zstd -dc FILE > records.jsonl"}},
 	{"PK\x03\x04", form{"the file is in zip format, not plain text", "unpack it: unzip -p FILE > records.jsonl; a spreadsheet (.xlsx) is saved as CSV, and then: docs/from-csv.md"}},
 	{"BZh", form{"the file is in bzip2 format, not plain text", "unpack it: bunzip2 -c FILE > records.jsonl"}},
 	{"\xfd7zXZ", form{"the file is in xz format, not plain text", "unpack it: unxz -c FILE > records.jsonl"}},
-	{"PAR1", form{"the file is in Parquet format, not plain text", "write its rows as JSON lines, for example with pandas, or save it as CSV, and then: docs/from-csv.md"}},
+	{"PAR1", form{"the file is in Parquet format, not plain text", "make a record of each row: batholith run FILE --template 'Translate: {{.COLUMN}}' --to csv, or batholith records; see docs/from-csv.md"}},
 	{"\x00\x05\x16\x07", form{"the file is a macOS AppleDouble file (._…), which has another file's attributes and no records", "leave it out, and name the file that it stands beside"}},
 	{"\xff\xfe", form{"the text is UTF-16, not UTF-8", "convert it: iconv -f UTF-16 -t UTF-8 FILE > records.jsonl"}},
 	{"\xfe\xff", form{"the text is UTF-16, not UTF-8", "convert it: iconv -f UTF-16 -t UTF-8 FILE > records.jsonl"}},
@@ -83,7 +83,7 @@ func fileForm(head []byte, whole bool) (form, bool) {
 		return form{}, false
 	}
 	if name := tableOf(first, rest); name != "" {
-		return form{"the file is a table (" + name + "), not JSON lines", "make a record of each row: docs/from-csv.md has the commands"}, true
+		return form{"the file is a table (" + name + "), not JSON lines", "make a record of each row: batholith run FILE --template 'Translate: {{.COLUMN}}' --to csv, or batholith records; see docs/from-csv.md"}, true
 	}
 	if more && isProse(text) {
 		return form{"the file is plain text, not JSON lines", `make a record of each line: jq -Rc '{recordId: (input_line_number|tostring), modelInput: {messages: [{role: "user", content: .}], max_tokens: 500}}' FILE > records.jsonl`}, true
@@ -179,9 +179,9 @@ func wrapped(line []byte) (form, bool) {
 	return form{}, false
 }
 
-// refuseForm returns an error with a remedy if the file at path is not a file of records as a whole. It reads at
+// refuseForm returns an error with a remedy if the file at path, which people know by name, is not a file of records as a whole. It reads at
 // most formBytes. A file that cannot be read is not refused here: the later reader reports why.
-func refuseForm(path string) error {
+func refuseForm(path, name string) error {
 	f, err := files.Open(path)
 	if err != nil {
 		return nil
@@ -197,7 +197,7 @@ func refuseForm(path string) error {
 	if !ok {
 		return nil
 	}
-	return hint(fmt.Errorf("%s: %s", path, found.what), "%s", strings.ReplaceAll(found.remedy, "FILE", words.Quote(path)))
+	return hint(fmt.Errorf("%s: %s", name, found.what), "%s", strings.ReplaceAll(found.remedy, "FILE", words.Quote(name)))
 }
 
 // refuseForms calls refuseForm for each file whose name ends in .jsonl, and returns the first error. Nothing has
@@ -205,7 +205,7 @@ func refuseForm(path string) error {
 func refuseForms(gathered []localFile) error {
 	for _, f := range gathered {
 		if strings.HasSuffix(f.key, inputSuffix) {
-			if err := refuseForm(f.path); err != nil {
+			if err := refuseForm(f.path, f.name()); err != nil {
 				return err
 			}
 		}
@@ -217,7 +217,7 @@ func refuseForms(gathered []localFile) error {
 // in a file with another suffix. It returns nil if neither is recognised.
 func otherEnding(gathered []localFile) error {
 	for _, f := range gathered {
-		if err := refuseForm(f.path); err != nil {
+		if err := refuseForm(f.path, f.name()); err != nil {
 			return err
 		}
 	}

@@ -25,10 +25,15 @@ import (
 const inputSuffix = ".jsonl"
 
 // localFile is a file to upload. key is its path below the job's input prefix, with slashes; bytes is its size.
+// shown is its name for people, if it is another than the path: that of the compressed file.
 type localFile struct {
 	path, key string
 	bytes     int64
+	shown     string
 }
+
+// name returns the name of a file for people.
+func (f localFile) name() string { return cmp.Or(f.shown, f.path) }
 
 // gather returns the files that the arguments name. A folder keeps its structure; if there are several arguments,
 // the files of a folder get the folder's name as a prefix. Files that are not .jsonl are included, because records
@@ -42,6 +47,9 @@ func gather(inputs []string) ([]localFile, error) {
 // it may hold records, and refuses files of other forms.
 func (a *app) gather(inputs []string) ([]localFile, error) {
 	files, leftOut, err := gatherAll(inputs)
+	for i, f := range files {
+		files[i].shown = a.unpacked[f.path]
+	}
 	for _, why := range leftOut {
 		a.tell("warning", "left out: "+why)
 	}
@@ -55,10 +63,6 @@ func (a *app) gather(inputs []string) ([]localFile, error) {
 // job reads its input more than once.
 func gatherAll(inputs []string) (all []localFile, leftOut []string, err error) {
 	for _, in := range inputs {
-		if in == "-" {
-			return nil, nil, &usageError{reason: "stdin cannot be the input: a job reads its input several times",
-				remedy: "write it to a file first: cat > records" + inputSuffix}
-		}
 		info, err := os.Stat(in)
 		if err != nil {
 			return nil, nil, hint(files.PathAndReason(err), "name a file that ends in %s, or a folder of such files", inputSuffix)
@@ -125,6 +129,10 @@ func (g *gathering) visit(path string, d fs.DirEntry, err error) error {
 		}
 		return nil // no record refers to it
 	}
+	if isPacked(path) {
+		g.leftOut = append(g.leftOut, path+", since it is compressed; name the file itself to have it unpacked")
+		return nil
+	}
 	// Keys use slashes on every system, and begin below the folder that was named.
 	rel, err := filepath.Rel(g.top, path)
 	g.files = append(g.files, localFile{path: path, key: filepath.ToSlash(filepath.Join(g.prefix, rel)), bytes: info.Size()})
@@ -165,9 +173,9 @@ func checkGathered(inputs []string, files []localFile) error {
 	var names, paths []string // of the files of records
 	for _, f := range files {
 		if other, ok := seen[f.key]; ok {
-			return hint(fmt.Errorf("%s and %s would have the same name in the job", other, f.path), "rename one, or submit their folder")
+			return hint(fmt.Errorf("%s and %s would have the same name in the job", other, f.name()), "rename one, or submit their folder")
 		}
-		seen[f.key] = f.path
+		seen[f.key] = f.name()
 		if strings.HasSuffix(f.key, inputSuffix) {
 			records++
 			names, paths = append(names, f.key), append(paths, f.path)
@@ -208,7 +216,7 @@ func (a *app) invocationType(asked batholith.InvocationType, family string, gath
 	}
 	for _, f := range gathered {
 		if strings.HasSuffix(f.key, inputSuffix) && dialect.TypeOf(family, firstInput(f.path)) == batholith.Converse {
-			plain.Fprintf(a.stderr, "the first record of %s has a Converse body: --type Converse is assumed\n", f.path)
+			plain.Fprintf(a.stderr, "the first record of %s has a Converse body: --type Converse is assumed\n", f.name())
 			return batholith.Converse
 		} else if strings.HasSuffix(f.key, inputSuffix) {
 			break

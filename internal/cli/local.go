@@ -31,6 +31,7 @@ type localOptions struct {
 	Model  string
 	Type   batholith.InvocationType
 	Output string // directory; the job's files go to Output/<job id>/
+	Table  string // what the records were made of, for messages; "": they are the inputs
 	Log    *slog.Logger
 	// Resuming is told the job when an earlier run had begun it, with what that run finished; it may be nil.
 	Resuming func(batholith.Job)

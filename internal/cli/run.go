@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -28,6 +29,8 @@ func (a *app) runCommand() *cobra.Command {
 	var (
 		model, output, typ, command string
 		asJSON                      bool
+		r                           recipe
+		t                           tableOptions
 	)
 	cmd := &cobra.Command{
 		Use:   "run INPUT…",
@@ -40,24 +43,35 @@ the process at once. The exit code is 3 if the job does not end Completed.
 
 With --reuse finished, records take the answers that earlier runs in the same output directory gave to the same modelInput:
 correct the input, run the command again, and only what changed or failed is sent.
+
+With --template, the INPUT is a table (CSV, TSV, JSON, JSON lines or Parquet), and each row becomes a record: see batholith records. With
+--to or -o, the answers come back as a table, beside the columns of that one: see batholith table.
+
+An INPUT may be compressed (.gz, .zst); - is stdin.
 All flags of batholith serve that do not concern addresses are accepted too.`,
 		Example: `  batholith run questions.jsonl
   batholith run ./records --output answers --model batholith.simulated-v1
   batholith run corrected.jsonl --reuse finished
+  batholith run data.csv --template 'Translate: {{.text}}' --to csv > translated.csv
   batholith run questions.jsonl --exec "llama-server -m model.gguf --port {port}"
   batholith run questions.jsonl --config batholith.yaml --model anthropic.claude-3-haiku-20240307-v1:0`,
-		Args: arguments(1, 0, "an INPUT: a file that ends in .jsonl, or a folder of such files"),
+		Args: arguments(1, 0, "an INPUT: a file that ends in .jsonl, a folder of such files, or with --template a table"),
 	}
 	cmd.Flags().StringVar(&model, "model", "", "model `id` or alias (default: the first configured model, else "+embeddedModel+")")
 	cmd.Flags().StringVar(&output, "output", "./batholith-out", "`directory` for the answers")
 	cmd.Flags().StringVar(&command, "exec", "", "`command` that starts a model server for this run; a free port replaces {port}, and the server is stopped at the end")
 	cmd.Flags().StringVar(&typ, "type", "", "InvokeModel or Converse (default: detected from the first record)")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	r.bind(cmd)
+	t.bindTable(cmd)
 	s := a.bindSettings(cmd, "attempts", "reuse", "provenance", "strict_bodies", "log.level")
 	cmd.Flags().Lookup("log-level").DefValue = "warn"
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		asked, err := parseType(typ)
 		if err != nil {
+			return err
+		}
+		if err := a.checkRunTable(cmd, args, &r, &t, asJSON); err != nil {
 			return err
 		}
 		if command != "" {
@@ -70,7 +84,11 @@ All flags of batholith serve that do not concern addresses are accepted too.`,
 		if err != nil {
 			return err
 		}
-		return a.run(cmd.Context(), localOptions{Config: c, Inputs: args, Model: model, Type: asked, Output: output}, asJSON)
+		o := localOptions{Config: c, Inputs: args, Model: model, Type: asked, Output: output}
+		if r.template != "" {
+			return a.runTable(cmd.Context(), o, &r, t, asJSON)
+		}
+		return a.run(cmd.Context(), o, t, asJSON)
 	}
 	return cmd
 }
@@ -95,16 +113,32 @@ func (a *app) pickModel(c *config.Config, named string) (string, error) {
 	return "", &usageError{reason: "several models are configured", remedy: "say which with --model: " + strings.Join(ids, ", ")}
 }
 
-// run checks the inputs, runs the job with a progress display, and prints the result. Nothing is written before
-// the inputs have been checked. After Ctrl-C the error says that the same command continues the job. A job that
-// does not end Completed is an *endedError, exit code 3.
-func (a *app) run(ctx context.Context, o localOptions, asJSON bool) error {
-	files, err := a.gather(o.Inputs)
+// run runs a job over files and folders. Compressed ones and stdin are unpacked below the output directory, where they stay until the job
+// has ended.
+func (a *app) run(ctx context.Context, o localOptions, t tableOptions, asJSON bool) error {
+	unpacked, err := a.keepUnpacked(ctx, o.Output, o.Inputs)
 	if err != nil {
 		return err
 	}
-	if o.Model, err = a.pickModel(o.Config, o.Model); err != nil {
+	defer unpacked.close()
+	o.Inputs = unpacked.inputs
+	sum, err := a.runJob(ctx, o)
+	if err != nil {
 		return err
+	}
+	unpacked.remove()
+	return a.closeRun(ctx, sum, t, asJSON)
+}
+
+// runJob checks the inputs, and runs the job with a progress display. Nothing is written before
+// the inputs have been checked. After Ctrl-C the error says that the same command continues the job.
+func (a *app) runJob(ctx context.Context, o localOptions) (sum summary, err error) {
+	files, err := a.gather(o.Inputs)
+	if err != nil {
+		return sum, err
+	}
+	if o.Model, err = a.pickModel(o.Config, o.Model); err != nil {
+		return sum, err
 	}
 	o.Type = a.invocationType(o.Type, familyNamed(o.Config, o.Model), files)
 	p := a.newProgress()
@@ -113,7 +147,7 @@ func (a *app) run(ctx context.Context, o localOptions, asJSON bool) error {
 	o.Log = a.runLogger(o.Config, p)
 	defer captureLibraryLog(o.Log)()
 	o.Resuming = func(j batholith.Job) { a.tellResuming(p, j) }
-	o.Superseding = func(j batholith.Job, path string) { a.tellSuperseding(p, j, path, o) }
+	o.Superseding = func(j batholith.Job, path string) { a.tellSuperseding(p, j, cmp.Or(o.Table, path), o) }
 	// The message appears at the first Ctrl-C, while records in flight are finished.
 	defer context.AfterFunc(ctx, func() {
 		plain.Fprintf(p, "finishing what is in flight, at most %s; Ctrl-C again ends at once, and nothing that was finished is lost\n", words.Span(o.Config.Drain))
@@ -143,16 +177,16 @@ func (a *app) run(ctx context.Context, o localOptions, asJSON bool) error {
 	p.done()
 	switch {
 	case err != nil && ctx.Err() != nil:
-		return hint(errors.Join(ctx.Err(), err), "run the same command again, and it goes on where it was")
+		return sum, hint(errors.Join(ctx.Err(), err), "run the same command again, and it goes on where it was")
 	case err != nil:
-		return err
+		return sum, err
 	}
 	res.Job.Message = inPaths(laidOut(plain.Line(res.Job.Message), localURI), files, plain.Line(res.Invalid))
-	sum := summary{result: res, took: time.Since(began)}
+	sum = summary{result: res, took: time.Since(began)}
 	if first != nil {
 		sum.before = *first
 	}
-	return a.closeRun(sum, asJSON)
+	return sum, nil
 }
 
 // tellResuming says that the job of an earlier run is continued, and how many of its records are done.
@@ -192,7 +226,7 @@ func inPaths(message string, files []localFile, list string) string {
 		return message
 	}
 	for _, f := range files {
-		message = strings.ReplaceAll(message, plain.Line(localURI+f.key)+" ", plain.Line(f.path)+" ")
+		message = strings.ReplaceAll(message, plain.Line(localURI+f.key)+" ", plain.Line(f.name())+" ")
 	}
 	return message
 }
@@ -225,9 +259,9 @@ func (a *app) runLogger(c *config.Config, p *progress) *slog.Logger {
 }
 
 // closeRun prints the summary on stderr and the paths of the answers on stdout, or all as one JSON value. The
-// paths are printed for a job that was stopped or failed, too: finished records are in its output. It returns an
-// *endedError if the job did not end Completed.
-func (a *app) closeRun(s summary, asJSON bool) error {
+// paths are printed for a job that was stopped or failed, too: finished records are in its output. If a table was asked for, it is
+// written in the place of the paths. It returns an *endedError if the job did not end Completed.
+func (a *app) closeRun(ctx context.Context, s summary, t tableOptions, asJSON bool) error {
 	job := s.result.Job
 	switch {
 	case asJSON:
@@ -236,15 +270,41 @@ func (a *app) closeRun(s summary, asJSON bool) error {
 		}
 	default:
 		s.write(a.talk())
-		if len(s.result.Outputs) > 0 && a.terminal && a.paged { // else the paths are not below it
+		if len(s.result.Outputs) > 0 && a.terminal && a.paged && !t.asked() { // else the paths are not below it
 			plain.Fprintf(a.stderr, "\nanswers:\n")
 		}
 		for _, path := range s.result.Outputs {
+			if t.asked() {
+				break
+			}
 			if _, err := plain.Fprintf(a.stdout, "%s\n", path); err != nil {
 				return err
 			}
 		}
 	}
+	if t.asked() && len(s.result.Outputs) > 0 {
+		if err := a.writeTable(ctx, t, outputsNamed(s.result.Outputs)); err != nil {
+			return hint(fmt.Errorf("the job has ended %s, and its answers are in %s; the table is not made: %w", job.Status, s.result.Dir, err), "%s", a.onlyTable(s, t, err))
+		}
+	}
+	return endOf(job)
+}
+
+// onlyTable returns the remedy when the job has ended and its table could not be written.
+func (a *app) onlyTable(s summary, t tableOptions, err error) string {
+	remedy := "make the table alone: batholith table " + words.Quote(s.result.Dir)
+	if t.source != "" {
+		remedy = "run the same command again, and only the table is written"
+	}
+	var h *hintedError
+	if errors.As(err, &h) {
+		remedy = h.remedy + "; then " + remedy
+	}
+	return remedy
+}
+
+// endOf returns an *endedError if a job did not end Completed.
+func endOf(job batholith.Job) error {
 	ended := &endedError{status: job.Status, message: job.Message}
 	switch {
 	case job.Status == batholith.StatusFailed && job.Counts.Processed == 0:

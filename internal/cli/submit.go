@@ -58,7 +58,8 @@ func (a *app) submitCommand() *cobra.Command {
 		Short: "Upload records, create a job, print its ARN",
 		Long: `Upload local files or folders (or take one s3:// URI), create a job over them and print its ARN.
 
-Files go to s3://BUCKET/<job name>/input/, a folder with its structure; a missing bucket is created.
+Files go to s3://BUCKET/<job name>/input/, a folder with its structure; a missing bucket is created. A .jsonl.gz or .jsonl.zst file is
+unpacked before its upload; - is stdin.
 With --wait, the job is watched to its end, and the exit code is 3 if it does not end Completed.` + clientHelp,
 		Example: `  batholith submit questions.jsonl --model batholith.tiny-v1
   batholith submit ./records --model batholith.tiny-v1 --wait --download answers
@@ -190,7 +191,11 @@ func (a *app) submit(ctx context.Context, c *clients, s submission) error {
 	stamp := time.Now().UTC().Format("20060102-150405") + "-" + strings.ToLower(rand.Text()[:3])
 	prefix := jobName(s.name, stamp)
 	if s.name == "" {
-		s.name = jobName(stem(s.inputs[0]), stamp)
+		name := stem(s.inputs[0])
+		if isPacked(s.inputs[0]) || s.inputs[0] == "-" {
+			name = stemOf(s.inputs[0])
+		}
+		s.name = jobName(name, stamp)
 		prefix = s.name
 	}
 	input, makeOutput := s.inputs[0], s.output == ""
@@ -198,7 +203,12 @@ func (a *app) submit(ctx context.Context, c *clients, s submission) error {
 		s.output = "s3://" + s.bucket + "/" + prefix + "/output/"
 	}
 	if !isS3(input) {
-		gathered, err := a.gather(s.inputs)
+		unpacked, err := a.unpackInputs(ctx, s.inputs)
+		if err != nil {
+			return err
+		}
+		defer unpacked.close()
+		gathered, err := a.gather(unpacked.inputs)
 		if err != nil {
 			return err
 		}

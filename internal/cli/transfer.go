@@ -51,7 +51,7 @@ func (a *app) upload(ctx context.Context, c *clients, bucket, prefix string, gat
 				return context.Cause(ctx)
 			}
 			if err := c.put(ctx, bucket, prefix+f.key, f, m); err != nil {
-				return fmt.Errorf("upload %s: %w", f.path, err)
+				return fmt.Errorf("upload %s: %w", f.name(), err)
 			}
 			return nil
 		})

@@ -35,7 +35,7 @@ func (a *app) validateCommand() *cobra.Command {
 		Use:   "validate INPUT…",
 		Short: "List every problem in the input, and estimate what it costs; nothing is submitted",
 		Long: `Read the input as a job would, and list every problem with file, line and reason; then print counts, size and an estimate of
-the tokens. Nothing is submitted. INPUT is a file, a folder, or an s3:// URI.
+the tokens. Nothing is submitted. INPUT is a file (also .jsonl.gz or .jsonl.zst), a folder, - for stdin, or an s3:// URI.
 
 Lines that are not records, and counts above the configured quotas, are errors: a job with this input would fail. Warnings are
 bodies that do not match the model's family, which would end as error lines, and duplicate recordIds.
@@ -68,7 +68,12 @@ An s3:// URI is read from the server that the standard AWS variables name, other
 			return err
 		}
 		v := &validator{app: a, target: *t, limits: c.Limits.Rules(), family: familyNamed(c, model), strict: c.StrictBodies}
-		if v.inputs, err = v.find(cmd.Context(), args, &asked); err != nil {
+		unpacked, err := a.unpackInputs(cmd.Context(), args)
+		if err != nil {
+			return err
+		}
+		defer unpacked.close()
+		if v.inputs, err = v.find(cmd.Context(), unpacked.inputs, &asked); err != nil {
 			return err
 		}
 		if v.bodies, err = a.newBodies(c, model, asked); err != nil {
@@ -139,10 +144,10 @@ func (v *validator) find(ctx context.Context, args []string, typ *batholith.Invo
 
 // localInputs returns the files of records among the gathered ones, in the order in which a job reads them.
 func localInputs(ctx context.Context, gathered []localFile) (all []inputFile, err error) {
-	paths := map[string]string{}
+	paths, names := map[string]string{}, map[string]string{}
 	for _, f := range gathered {
 		if strings.HasSuffix(f.key, inputSuffix) {
-			paths[f.key] = f.path
+			paths[f.key], names[f.key] = f.path, f.name()
 		}
 	}
 	bucket := files.NewInput(paths)
@@ -150,7 +155,7 @@ func localInputs(ctx context.Context, gathered []localFile) (all []inputFile, er
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, inputFile{name: paths[o.Key], bucket: bucket, object: o})
+		all = append(all, inputFile{name: names[o.Key], bucket: bucket, object: o})
 	}
 	return all, nil
 }

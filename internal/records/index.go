@@ -96,15 +96,19 @@ func (x *outcomeIndex) mark(id string) {
 	}
 }
 
-// unmarked returns a record that no row has.
+// unmarked returns the first record that no row has.
 func (x *outcomeIndex) unmarked() (outcome, bool, error) {
-	for i := range x.places {
-		if x.marked[i/64]&(1<<(i%64)) == 0 {
-			o, err := x.read(x.places[i])
-			return o, true, err
+	first := -1
+	for i, p := range x.places {
+		if x.marked[i/64]&(1<<(i%64)) == 0 && (first < 0 || p.file < x.places[first].file || p.file == x.places[first].file && p.at < x.places[first].at) {
+			first = i
 		}
 	}
-	return outcome{}, false, nil
+	if first < 0 {
+		return outcome{}, false, nil
+	}
+	o, err := x.read(x.places[first])
+	return o, err == nil, err
 }
 
 // find returns the line of an id, the first if there are several.

@@ -6,6 +6,7 @@ import (
 	"io"
 	"iter"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -53,6 +54,9 @@ type matching struct {
 
 // answerColumns are the columns of an answer.
 var answerColumns = []Column{{Name: "answer"}, {Name: "error"}, {Name: "stop_reason"}, {Name: "input_tokens", Kind: KindInt}, {Name: "output_tokens", Kind: KindInt}}
+
+// AnswerColumns is the number of columns of an answer, which are the last ones: answer, error, stop_reason, input_tokens, output_tokens.
+const AnswerColumns = 5
 
 // NoAnswer is the error of a row whose record is not in the output.
 const NoAnswer = "no answer"
@@ -117,18 +121,32 @@ func (j *Join) choose() error {
 			return err
 		}
 		defer s.Close()
-		row, err := s.Next()
-		if err != nil && !errors.Is(err, io.EOF) {
-			return err
+		for row, err := range s.Rows() {
+			if err != nil {
+				return err
+			}
+			if i := slices.IndexFunc(row.Values, func(v any) bool { return Text(v) == first.ID }); i >= 0 {
+				j.by, j.plan.How = matching{column: row.Columns[i]}, fmt.Sprintf("joined by the column %s, which has the recordIds", row.Columns[i])
+				return nil
+			}
+			if row.Number == searchedRows {
+				break
+			}
 		}
-		if i := slices.IndexFunc(row.Values, func(v any) bool { return Text(v) == first.ID }); i >= 0 {
-			j.by, j.plan.How = matching{column: row.Columns[i]}, fmt.Sprintf("joined by the column %s, which has the recordIds", row.Columns[i])
-		} else {
-			j.by, j.plan.How = matching{order: true}, "joined by the order: no column has the recordIds"
+		if !generated.MatchString(first.ID) {
+			return &Error{File: j.Outputs[first.file].Name, Line: first.line, Reason: fmt.Sprintf("no column of %s has the recordId %q", s.Name, first.ID),
+				Remedy: "is it the table that the records were made of? name the column with the recordIds: --id COLUMN"}
 		}
+		j.by, j.plan.How = matching{order: true}, "joined by the order, since the records had no recordIds"
 	}
 	return nil
 }
+
+// searchedRows is how many rows are looked at to find the column with the recordIds: the first record of an output may be that of a later row.
+const searchedRows = 10_000
+
+// generated is a recordId that a record without one gets.
+var generated = regexp.MustCompile(`^[0-9A-Z]{11}$`)
 
 // survey reads the source for its columns and their kinds, and walks along the output beside it. unmatched is a record that no row has,
 // if both are in the same order; nil: there is none.

@@ -22,6 +22,8 @@ const maxColumns = 10_000
 // Options say how to read a table.
 type Options struct {
 	From Format // "": by the ending of the name
+	// Check is called before each row; its error ends the reading. Nil: nothing is called.
+	Check func() error
 }
 
 // Row is one row of a table. It is valid until the next one is read, but its values may be kept.
@@ -51,6 +53,7 @@ type Source struct {
 	Note string
 
 	rows  rowReader
+	check func() error
 	close []func()
 	count int64
 }
@@ -64,7 +67,7 @@ type rowReader interface {
 // Parquet file is read where it is if r is a file that is not compressed, and is copied to a temporary file otherwise. The errors
 // about the content are of the type *[Error]. The source must be closed; r is the caller's.
 func Open(name string, r io.Reader, o Options) (_ *Source, err error) {
-	s := &Source{Name: name, Format: o.From}
+	s := &Source{Name: name, Format: o.From, check: o.Check}
 	if s.Format == "" {
 		s.Format = FormatOf(name)
 	}
@@ -112,8 +115,16 @@ func (s *Source) Close() error {
 	return nil
 }
 
+// OnClose calls f when the source is closed.
+func (s *Source) OnClose(f func()) { s.close = append([]func(){f}, s.close...) }
+
 // Next returns the next row, or io.EOF after the last.
 func (s *Source) Next() (Row, error) {
+	if s.check != nil {
+		if err := s.check(); err != nil {
+			return Row{}, err
+		}
+	}
 	row, err := s.rows.next()
 	if err != nil {
 		return Row{}, s.fault(err)
