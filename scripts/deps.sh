@@ -53,7 +53,7 @@ command -v go >/dev/null || { say "Go is missing; see go.mod for the version"; e
 need gcc gcc libc6-dev # the race detector links with it
 need git git
 need curl curl # the stories of the commands ask /readyz with it
-need python3 python3 # docs/from-csv.md makes records of a table with it
+need python3 python3 # the tests of Python programs run with it
 if [ "$(uname -s)" = Linux ]; then
   need ip iproute2 # the test of traffic in network namespaces
 fi

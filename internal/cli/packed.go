@@ -126,12 +126,12 @@ func unpackTo(ctx context.Context, path, input string) error {
 	}
 	content, err := records.Unpack(in)
 	if err != nil {
-		return fmt.Errorf("%s: %w", input, err)
+		return hint(fmt.Errorf("unpack %s: %w", input, err), "fetch or make the file again, and check it with gzip -t or zstd -t")
 	}
 	defer content.Close()
 	if err := copyTo(path+".new", content); err != nil {
 		os.Remove(path + ".new")
-		return fmt.Errorf("unpack %s: %w", input, err)
+		return hint(fmt.Errorf("unpack %s: %w", input, err), "fetch or make the file again, and check it with gzip -t or zstd -t; the copy needs room on the disk")
 	}
 	_, err = placeFile(path+".new", path)
 	return err
