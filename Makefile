@@ -70,4 +70,4 @@ generate: ## update the generated files
 
 .PHONY: clean
 clean: ## remove everything that was built and installed here
-	rm -rf bin .tools tests/sdk/node_modules tests/programs/node_modules tests/servers/node_modules
+	rm -rf bin .tools tests/sdk/node_modules tests/programs/node_modules tests/servers/node_modules tests/console/node_modules

@@ -7,6 +7,8 @@
 #   node              by apt-get. The AWS SDK needs version 20; where the machine's is older (Debian 12 has 18), 20 goes into .tools/node.
 #   AWS SDK for JS, and the libraries of OpenAI and Anthropic, into tests/sdk/node_modules, at the versions of the lock file
 #   Portkey's gateway into tests/programs/node_modules, likewise
+#   Chromium          by apt-get, for the tests of the console, and axe-core into tests/console/node_modules, at the version of the lock file. If
+#                     Chromium cannot be installed, its tests are skipped with a message, unless the variable CI is set.
 #   llama.cpp         into tests/servers/node_modules, likewise: the npm package node-llama-cpp has it prebuilt. If it cannot be installed,
 #                     its tests are skipped with a message, unless the variable CI is set.
 #   boto3, AWS CLI    into .tools/python, at the versions of tests/sdk/requirements.txt. If they cannot be installed, their tests
@@ -80,6 +82,11 @@ if [ -d internal/pgtest ] && ! has_postgres && ! (postgres_programs); then # in 
   say "PostgreSQL could not be installed; its tests will be skipped"
 fi
 
+# Debian's package is named chromium; the fonts make pictures of the pages look as on a desktop.
+if [ -d tests/console ] && ! command -v chromium >/dev/null && ! (apt_install chromium fonts-dejavu-core); then
+  say "Chromium could not be installed; the tests of the console will be skipped"
+fi
+
 # Further clients for tests of the embedded S3.
 if [ -d tests/s3 ]; then
   for client in rclone s3cmd; do
@@ -107,7 +114,7 @@ if [ -d tests/sdk ] && ! modern_node node && ! modern_node .tools/node/bin/node;
   rm -rf .tools/node-package
 fi
 
-for dir in tests/sdk tests/programs; do
+for dir in tests/sdk tests/programs tests/console; do
   if [ -f "$dir/package-lock.json" ] && [ ! "$dir/node_modules/.package-lock.json" -nt "$dir/package-lock.json" ]; then
     say "installing the packages of $dir/package-lock.json into $dir/node_modules"
     npm ci --prefix "$dir" --no-audit --no-fund --silent --ignore-scripts

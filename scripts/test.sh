@@ -28,7 +28,7 @@ fi
 race=(-race -gcflags=modernc.org/sqlite/lib=-race=false)
 
 # Tests of the real program. The program is built without the race detector and runs in its own process; these tests mostly wait.
-program='/(scripts/release|tests/(alerts|traces|cluster|crash|days|evidence|growth|ledger|power|programs|sdk|secrets|servers))$'
+program='/(scripts/release|tests/(alerts|traces|cluster|console|crash|days|evidence|growth|ledger|power|programs|sdk|secrets|servers))$'
 # Packages that leave out tests or random cases with the race detector (internal/raced). They run again without it, with all of them.
 random='/internal/(cli|dispatch|engine|limit|store)$'
 

@@ -1,0 +1,124 @@
+package console
+
+import (
+	"io"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
+)
+
+// line is a connection to the server that can be slow, or cut.
+type line struct {
+	ln    net.Listener
+	to    string
+	delay time.Duration // of each piece of an answer
+
+	mu    sync.Mutex
+	cut   bool
+	conns map[net.Conn]bool
+}
+
+// newLine listens on a port of its own and passes connections on.
+func newLine(t *testing.T, to string, delay time.Duration) *line {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := &line{ln: ln, to: strings.TrimPrefix(to, "http://"), delay: delay, conns: map[net.Conn]bool{}}
+	t.Cleanup(func() { ln.Close(); l.set(true) })
+	go func() {
+		for {
+			c, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			go l.pass(c)
+		}
+	}()
+	return l
+}
+
+// set cuts the line: open connections end, and new ones end at once. Or it mends it.
+func (l *line) set(cut bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.cut = cut
+	if cut {
+		for c := range l.conns {
+			c.Close()
+		}
+	}
+}
+
+// pass copies both directions of a connection.
+func (l *line) pass(c net.Conn) {
+	defer c.Close()
+	l.mu.Lock()
+	cut := l.cut
+	l.conns[c] = true
+	l.mu.Unlock()
+	if cut {
+		return
+	}
+	far, err := net.Dial("tcp", l.to)
+	if err != nil {
+		return
+	}
+	defer far.Close()
+	go func() { io.Copy(far, c); far.Close() }()
+	piece := make([]byte, 16<<10)
+	for {
+		n, err := far.Read(piece)
+		if err != nil {
+			break
+		}
+		time.Sleep(l.delay) // the line is slow: this is what is tested
+		if _, err := c.Write(piece[:n]); err != nil {
+			break
+		}
+	}
+	l.mu.Lock()
+	delete(l.conns, c)
+	l.mu.Unlock()
+}
+
+func TestAPageSaysThatTheConnectionIsLostAndComesBack(t *testing.T) {
+	t.Parallel()
+	server := start(t)
+	l := newLine(t, server.At.Bedrock, 0)
+	p := newBrowser(t).open("http://" + l.ln.Addr().String())
+	p.signIn(server.At.AccessKeyID, server.At.SecretAccessKey)
+	p.when(`document.querySelector(".beat span").textContent !== ""`)
+	l.set(true)
+	p.until("The connection to the server is lost.")
+	p.accessible("lost")
+	l.set(false)
+	p.when(`document.getElementById("lost").hidden`)
+
+	// After a restart the session is gone, and the page leads to the sign-in.
+	server.Kill()
+	p.until("The connection to the server is lost.")
+	server.Start()
+	l.mu.Lock()
+	l.to = strings.TrimPrefix(server.At.Bedrock, "http://") // the server may have another port now
+	l.mu.Unlock()
+	p.until("Your session has ended.")
+	p.do(chromedp.Click("#lost a"), chromedp.WaitVisible("#key-id"))
+	p.has("Your session has ended. Sign in again.")
+}
+
+func TestASlowServerIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	server := start(t)
+	l := newLine(t, server.At.Bedrock, 200*time.Millisecond)
+	p := newBrowser(t).open("http://" + l.ln.Addr().String())
+	p.signIn(server.At.AccessKeyID, server.At.SecretAccessKey)
+	p.submit(records(t, "slow.jsonl", 3, 0), "batholith.tiny-v1")
+	p.until("Every record was processed.")
+	p.clean()
+}
