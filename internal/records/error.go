@@ -13,7 +13,11 @@ type Error struct {
 	Column string // name of the column, or the number of the byte in the line; "": all
 	Reason string
 	Remedy string // "": none
+	Err    error  // the cause, if it is another error; nil mostly
 }
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Err }
 
 // Error returns the place and the reason: file:line: row N, column C: reason.
 func (e *Error) Error() string {

@@ -66,7 +66,7 @@ func (o *outcomes) next() (outcome, error) {
 			o.end()
 			continue
 		case err != nil && !errors.Is(err, io.EOF):
-			return outcome{}, &Error{File: o.outputs[o.file].Name, Line: o.line, Reason: err.Error()}
+			return outcome{}, &Error{File: o.outputs[o.file].Name, Line: o.line, Reason: err.Error(), Err: err}
 		case len(bytes.TrimSpace(line)) == 0:
 			continue
 		}

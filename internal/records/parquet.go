@@ -54,6 +54,7 @@ type parquetRows struct {
 	rows    parquet.Rows
 	columns []string
 	fields  []parquetField
+	kinds   []parquet.Kind // of the leaves
 	nested  bool
 	buf     []parquet.Row
 	got     []parquet.Row // rest of buf
@@ -88,6 +89,7 @@ func (s *Source) openParquet(r io.ReaderAt, size int64) (err error) {
 		p.fields = append(p.fields, parquetField{leaf, field, flat})
 		p.nested = p.nested || !flat
 		leaf += leaves(field)
+		p.kinds = appendKinds(p.kinds, field)
 	}
 	s.Columns, s.rows = p.columns, &guardedRows{p, s}
 	s.close = append(s.close, func() {
@@ -108,6 +110,17 @@ func leaves(n parquet.Node) int {
 		sum += leaves(f)
 	}
 	return sum
+}
+
+// appendKinds appends the stored types of the leaves below a node.
+func appendKinds(all []parquet.Kind, n parquet.Node) []parquet.Kind {
+	if n.Leaf() {
+		return append(all, n.Type().Kind())
+	}
+	for _, f := range n.Fields() {
+		all = appendKinds(all, f)
+	}
+	return all
 }
 
 // damaged returns an error of the Parquet library in words. The library panics at some damaged files.
@@ -165,13 +178,23 @@ func (p *parquetRows) next() (Row, error) {
 // row returns the values of a row.
 func (p *parquetRows) row(leaves parquet.Row) (Row, error) {
 	row := Row{Columns: p.columns, Values: make([]any, len(p.columns)), leaves: make([]parquet.Value, len(p.columns))}
-	firsts := map[int]parquet.Value{}
-	leaves.Range(func(column int, values []parquet.Value) bool {
-		if len(values) > 0 {
-			firsts[column] = values[0]
+	firsts := make([]parquet.Value, 0, len(p.kinds))
+	for _, v := range leaves {
+		// The library relies on a value of the right type in each column, and would read an integer as a pointer.
+		column := v.Column()
+		switch {
+		case column == len(firsts) && column < len(p.kinds):
+			firsts = append(firsts, v)
+		case column != len(firsts)-1:
+			return Row{}, errors.New("a row does not have a value in each column")
 		}
-		return true
-	})
+		if !v.IsNull() && v.Kind() != p.kinds[column] {
+			return Row{}, errors.New("a value has another type than its column")
+		}
+	}
+	if len(firsts) != len(p.kinds) {
+		return Row{}, errors.New("a row does not have a value in each column")
+	}
 	var whole map[string]any
 	if p.nested {
 		whole = map[string]any{}

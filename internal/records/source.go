@@ -158,7 +158,7 @@ func (s *Source) fault(err error) error {
 		}
 		return e
 	}
-	return &Error{File: s.Name, Reason: err.Error()}
+	return &Error{File: s.Name, Reason: err.Error(), Err: err}
 }
 
 // checkColumns names columns without a name, and refuses two of the same name.

@@ -17,6 +17,9 @@ import (
 	"github.com/google/uuid"
 	"github.com/klauspost/compress/zstd"
 	"github.com/parquet-go/parquet-go"
+	"pgregory.net/rapid"
+
+	"github.com/batholith/batholith/internal/raced"
 )
 
 // lastError reads a table to its end or first error.
@@ -275,7 +278,10 @@ func heapNow() uint64 {
 
 // A table of 400 MB becomes records, and a table with their answers, in the memory of a few rows.
 func TestMemoryDoesNotGrowWithTheTable(t *testing.T) {
-	const rows, most = 200_000, 4 << 20
+	rows, most := 200_000, int64(4<<20)
+	if raced.On {
+		rows /= 10
+	}
 	open := func() (*Source, error) {
 		return Open("big.csv", &rowsOf{left: rows, rest: "id,text\n", row: "x,\"" + strings.Repeat("many words ", 180) + "\"\n"}, Options{})
 	}
@@ -335,4 +341,17 @@ func TestMemoryDoesNotGrowWithTheTable(t *testing.T) {
 	if n != rows || h.grown() > most {
 		t.Errorf("%d rows with answers, the heap grew by %d bytes", n, h.grown())
 	}
+}
+
+// Whatever a file has, it is a table, or an error that names the file.
+func TestAnyBytesAreATableOrAnError(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		f := rapid.SampledFrom(Formats).Draw(t, "format")
+		pieces := rapid.SliceOfN(rapid.OneOf(rapid.SampledFrom([]string{"\"", ",", "\n", "\r\n", "\t", ";", "[", "]", "{", "}", ":", `"a"`, "1e9", "null", "\xef\xbb\xbf", "\x1f\x8b", "PAR1", "\x28\xb5\x2f\xfd", "a", "é"}),
+			rapid.Map(rapid.SliceOfN(rapid.Byte(), 0, 3), func(b []byte) string { return string(b) })), 0, 20).Draw(t, "pieces")
+		var e *Error
+		if err := lastError("x."+f, strings.Join(pieces, "")); err != nil && (!errors.As(err, &e) || e.File != "x."+f || e.Reason == "") {
+			t.Fatalf("%v", err)
+		}
+	})
 }
