@@ -589,7 +589,7 @@ func TestAFileIsValidatedBeforeAnythingIsSent(t *testing.T) {
 	s.signIn()
 	token := s.token("/console/")
 	status, at, text := s.upload("/console/submit", token, "../"+evil+".jsonl", "{}")
-	if status != 200 || !strings.HasPrefix(at, "/console/submit/") || !strings.Contains(text, "1 line is no valid record") || strings.Contains(text, "<script>alert") || strings.Contains(text, "Create the job with") {
+	if status != 200 || !strings.HasPrefix(at, "/console/submit/") || !strings.Contains(text, "1 line is not a valid record") || strings.Contains(text, "<script>alert") || strings.Contains(text, "Create the job with") {
 		t.Errorf("%d at %s\n%s", status, at, text)
 	}
 	if s.api.did("POST") {

@@ -32,6 +32,9 @@ type jobRow struct {
 	Measured     bool
 }
 
+// TokenRate is the number of tokens per second, in and out.
+func (j jobRow) TokenRate() int64 { return int64(j.Tokens) }
+
 // Notes returns the member batholith, never nil.
 func (j jobRow) Notes() bedrock.JobNotes {
 	if j.Batholith == nil {

@@ -22,6 +22,9 @@ func TestEveryLinkedModuleIsOnThePageWithAnAllowedLicence(t *testing.T) {
 	if err := all.add("../..", runtime.GOOS); err != nil {
 		t.Fatal(err)
 	}
+	if err := all.vendored("../.."); err != nil {
+		t.Fatal(err)
+	}
 	if len(all) < 10 {
 		t.Fatalf("%d modules: the test does not see what is linked", len(all))
 	}

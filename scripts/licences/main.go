@@ -31,6 +31,9 @@ func run(dir string, texts bool) error {
 			return err
 		}
 	}
+	if err := all.vendored(dir); err != nil {
+		return err
+	}
 	if texts {
 		return all.print(os.Stdout)
 	}

@@ -76,6 +76,28 @@ func (m *module) collect(root, dir string) error {
 	}
 }
 
+// pages is the folder with the front-end files that the console's pages contain, and vendoredRow a line of its README: files, package, version.
+const pages = "internal/console/static/vendor"
+
+var vendoredRow = regexp.MustCompile(`(?m)^\| (\S+?)\.\S.* \| (\S+), \S+ \| ([0-9.]+) \|`)
+
+// vendored adds the npm packages of the front-end files. The licence of NAME.min.js and the like is beside it, in NAME.LICENSE.
+func (all modules) vendored(dir string) error {
+	readme, err := os.ReadFile(filepath.Join(dir, pages, "README.md"))
+	if err != nil {
+		return err
+	}
+	found := vendoredRow.FindAllStringSubmatch(string(readme), -1)
+	if len(found) == 0 {
+		return fmt.Errorf("%s/README.md names no package", pages)
+	}
+	for _, f := range found {
+		name := "npm: " + f[2]
+		all[name] = &module{name, f[3], map[string]bool{filepath.Join(dir, pages, f[1]+".LICENSE"): true}}
+	}
+	return nil
+}
+
 // sorted returns the modules by path.
 func (all modules) sorted() []*module {
 	return slices.SortedFunc(maps.Values(all), func(a, b *module) int { return strings.Compare(a.path, b.path) })

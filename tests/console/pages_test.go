@@ -136,12 +136,12 @@ func TestThePages(t *testing.T) {
 	p.visit("/console/submit")
 	p.accessible("submit")
 	p.do(chromedp.SetUploadFiles("#file", []string{broken}), chromedp.Submit("#file"), chromedp.WaitVisible("#validation"))
-	p.has("2 lines are no valid record", "Choose another file")
+	p.has("2 lines are not valid records", "Choose another file")
 	p.accessible("broken-draft")
 
 	p.visit("/console/submit")
 	p.do(chromedp.SetUploadFiles("#file", []string{records(t, "tickets.jsonl", 40, 2)}), chromedp.Submit("#file"), chromedp.WaitVisible("#validation"))
-	p.has("A job over this file would be accepted", "2 records would end as an error line")
+	p.has("A job over this file would be accepted", "2 records would end as error lines")
 	p.accessible("draft")
 	p.do(chromedp.Submit("#output"), chromedp.WaitVisible(".timeline"))
 	job := regexp.MustCompile(`jobs/([a-z0-9]{12})`).FindStringSubmatch(get(p, chromedp.Location()))[1]

@@ -65,9 +65,9 @@
   function options(width) {
     const axis = { stroke: css('--soft'), grid: { stroke: css('--line'), width: 1 }, ticks: { stroke: css('--line'), width: 1 } };
     return {
-      width, height: 170, legend: { show: false }, cursor: { y: false }, scales: { y: { range: (u, min, max) => [0, Math.max(max * 1.1, 1)] } },
+      width, height: 170, padding: [10, 30, 0, 0], legend: { show: false }, cursor: { y: false }, scales: { y: { range: (u, min, max) => [0, Math.max(max * 1.1, 1)] } },
       tzDate: (s) => uPlot.tzDate(new Date(s * 1000), 'UTC'),
-      axes: [{ ...axis, space: 64, values: (u, all) => all.map((v) => clock(v, all)) }, { ...axis, size: 52 }], series: [{}, { stroke: css('--busy'), fill: css('--busy-bg'), width: 2, points: { show: false } }],
+      axes: [{ ...axis, space: 72, size: 34, values: (u, all) => all.map((v) => clock(v, all)) }, { ...axis, size: 52 }], series: [{}, { stroke: css('--busy'), fill: css('--busy-bg'), width: 2, points: { show: false } }],
     };
   }
   async function draw() {
