@@ -55,6 +55,11 @@ func Main(args []string) int {
 	return exitCode(err)
 }
 
+// Command returns the command with all its subcommands, for what is made of their help.
+func Command() *cobra.Command {
+	return (&app{stdout: io.Discard, stderr: io.Discard}).root()
+}
+
 // interruptible returns a context that the first SIGINT or SIGTERM cancels, with the cause [batholith.ErrShutdown]. Before that
 // it restores the signals' default effect, so a second signal kills the process at once. The returned function stops waiting
 // for signals.

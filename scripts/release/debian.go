@@ -48,6 +48,9 @@ func (r *run) debian(name, arch string, binary []byte, docs []entry) error {
 	}
 	for _, d := range docs {
 		e := entry{path: "usr/share/doc/batholith/" + d.path, mode: 0o644, body: d.body}
+		if page, ok := strings.CutPrefix(d.path, "man/"); ok {
+			e.path, e.body = "usr/share/man/man1/"+page+".gz", gzipped(d.body)
+		}
 		switch d.path { // as Debian names them
 		case "LICENSE":
 			e.path = "usr/share/doc/batholith/copyright"

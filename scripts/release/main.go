@@ -22,8 +22,16 @@ func main() {
 	out := flag.String("out", "dist", "the `directory` that gets the files; earlier ones in it are removed")
 	only := flag.String("platforms", strings.Join(platforms, ","), "the `systems` to build for, as GOOS/GOARCH, with commas")
 	flag.StringVar(&r.version, "version", "", "the version, such as v1.2.3 (default: the tag of the commit, else the next version with the commit)")
+	man := flag.String("man", "", "write only the manual pages, to this `directory`")
 	flag.Parse()
 	r.out = *out
+	if *man != "" {
+		if err := writePages(*man, r.version); err != nil {
+			fmt.Fprintln(os.Stderr, "release: error:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	if err := r.all(strings.Split(*only, ",")); err != nil {
 		fmt.Fprintln(os.Stderr, "release: error:", err)
 		os.Exit(1)
@@ -148,7 +156,8 @@ func (r *run) extras() (all []entry, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("collect the licences: %w", err)
 	}
-	return append(all, entry{path: "THIRD-PARTY.txt", mode: 0o644, body: body}), nil
+	all = append(all, entry{path: "THIRD-PARTY.txt", mode: 0o644, body: body})
+	return append(all, manPages(r.version, r.commit.time)...), nil
 }
 
 // number is the version without its v, for names of files.

@@ -223,6 +223,11 @@ func checkDebian(t *testing.T, deb string) {
 	if said := ran(t, filepath.Join(root, "usr/bin/batholith"), "version"); !strings.Contains(said, version) {
 		t.Errorf("the installed program says %s", said)
 	}
+	for _, page := range []string{"batholith.1.gz", "batholith-run.1.gz", "batholith-job-pause.1.gz"} {
+		if _, err := os.Stat(filepath.Join(root, "usr/share/man/man1", page)); err != nil {
+			t.Errorf("the package has no manual page: %v", err)
+		}
+	}
 	settings := filepath.Join(root, "etc/batholith/batholith.yaml")
 	ran(t, filepath.Join(root, "usr/bin/batholith"), "config", "--check", settings)
 	if analyze, err := exec.LookPath("systemd-analyze"); err == nil {
