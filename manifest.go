@@ -32,6 +32,10 @@ type Manifest struct {
 // Later members are optional.
 const ManifestVersion = 3
 
+// LinesManifestVersion is the version of the manifest of a job whose output is in OpenAI's lines: an older program would take them for
+// damaged ones.
+const LinesManifestVersion = 4
+
 // ManifestDetail holds the members that Bedrock's manifest does not have. docs/formats.md describes each.
 type ManifestDetail struct {
 	Version  int    `json:"version"`
@@ -46,6 +50,9 @@ type ManifestDetail struct {
 	// backend of its source.
 	ReusedFrom []ManifestReuse `json:"reusedFrom,omitempty"`
 	Canaries   int64           `json:"canaryCount"`
+	// InputLines and OutputLines are the forms of the lines; absent: Bedrock's.
+	InputLines  Lines `json:"inputLines,omitempty"`
+	OutputLines Lines `json:"outputLines,omitempty"`
 	// WithoutInput are the lines that do not repeat modelInput, because the job was asked to.
 	WithoutInput int64            `json:"withoutInputCount,omitempty"`
 	Outcomes     ManifestOutcomes `json:"outcomes"`
@@ -97,10 +104,32 @@ type ManifestFile struct {
 	Lines       int64  `json:"lineCount"`             // lines of the output
 	Bytes       int64  `json:"outputBytes"`
 	CRC32C      string `json:"outputCrc32c"` // CRC-32C of the output object, 8 hexadecimal digits
+	// Errors is the object with the lines of failed records, which Output then lacks. nil: there is none.
+	Errors *ManifestErrors `json:"errors,omitempty"`
+}
+
+// ErrorLines is the number of lines of Errors.
+func (f ManifestFile) ErrorLines() int64 {
+	if f.Errors == nil {
+		return 0
+	}
+	return f.Errors.Lines
+}
+
+// ManifestErrors describes the object with the errors of a file. Its members are those of [ManifestFile].
+type ManifestErrors struct {
+	Output string `json:"output"`
+	Lines  int64  `json:"lineCount"`
+	Bytes  int64  `json:"outputBytes"`
+	CRC32C string `json:"outputCrc32c"`
 }
 
 // NewManifest builds a job's manifest from its counters, its ledger and its files.
 func NewManifest(j Job, l Ledger, files []ManifestFile) Manifest {
+	version := ManifestVersion
+	if j.OutputLines != LinesBedrock || j.InputLines != LinesBedrock {
+		version = LinesManifestVersion
+	}
 	return Manifest{
 		TotalRecordCount:     j.Counts.Total,
 		ProcessedRecordCount: j.Counts.Processed,
@@ -110,7 +139,8 @@ func NewManifest(j Job, l Ledger, files []ManifestFile) Manifest {
 		OutputTokenCount:     j.Tokens.Output,
 		CacheReadTokenCount:  j.Tokens.CacheRead,
 		CacheWriteTokenCount: j.Tokens.CacheWrite,
-		Batholith: ManifestDetail{Version: ManifestVersion, JobARN: j.ARN().String(), Status: j.Status, ModelID: j.ModelID,
+		Batholith: ManifestDetail{Version: version, JobARN: j.ARN().String(), Status: j.Status, ModelID: j.ModelID,
+			InputLines: j.InputLines, OutputLines: j.OutputLines,
 			Attempts: l.Attempts, Repeats: l.Repeats, Reissued: l.Reissued, Reused: l.Reused, Canaries: l.Canaries,
 			Outcomes: ManifestOutcomes{Answer: j.Counts.Succeeded, Invalid: l.Outcomes.Invalid, Refused: l.Outcomes.Refused,
 				Exhausted: l.Outcomes.Exhausted, Other: j.Counts.Errored - l.Outcomes.Sum()},

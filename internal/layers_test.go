@@ -20,7 +20,7 @@ var layers = [][]string{
 	{"."},
 	{"internal/pgtest", "internal/jsonscan", "internal/plain", "internal/words", "internal/audit", "internal/follow", "internal/door", "internal/backoff", "internal/raced", "internal/document", "internal/system", "internal/release"},
 	{"internal/bedrock", "internal/sigv4", "internal/authz", "internal/oidc", "internal/certs", "internal/blob", "internal/jsonl", "internal/dialect", "internal/failpoint", "internal/memory", "internal/limit", "internal/kms", "internal/network", "internal/reuse", "internal/records"},
-	{"internal/control", "internal/lifecycle", "internal/dispatch", "internal/results", "internal/catalog", "internal/sts", "internal/runtime", "internal/meter"},
+	{"internal/control", "internal/lifecycle", "internal/dispatch", "internal/results", "internal/catalog", "internal/sts", "internal/runtime", "internal/meter", "internal/openai"},
 	{"internal/store", "internal/object", "internal/files", "internal/s3serve", "internal/managed", "internal/upstream", "internal/tinylm", "internal/simlm",
 		"internal/console", "internal/events"},
 	{"internal/engine", "internal/verify", "internal/doctor", "internal/backup", "internal/telemetry"},

@@ -91,7 +91,7 @@ func (a *app) retry(ctx context.Context, c *clients, j jobFacts, r retry) error 
 	if err != nil {
 		return err
 	}
-	silent := ours && !r.onlyFailed && c.withoutEcho(ctx, j)
+	silent := ours && !r.onlyFailed && (linesIn(in.Tags, batholith.OutputTag) != batholith.LinesBedrock || c.withoutEcho(ctx, j))
 	if !ours || r.onlyFailed || silent {
 		in.Tags = in.Tags[:len(in.Tags)-1]
 		switch {

@@ -9,12 +9,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/bedrock"
 	"github.com/aws/aws-sdk-go-v2/service/bedrock/types"
 
@@ -51,7 +53,7 @@ func (a *app) onlyFailed(ctx context.Context, c *clients, j jobFacts, in *bedroc
 		return fmt.Errorf("make a folder for the records: %w", err)
 	}
 	defer os.RemoveAll(dir)
-	f := &failedOnly{c: c, job: j, ours: ours, dir: dir}
+	f := &failedOnly{c: c, job: j, ours: ours, dir: dir, lines: linesIn(in.Tags, batholith.InputTag)}
 	prefix := object.Below(outKey)
 	if err := f.answered(ctx, c.objects.store.Bucket(outBucket, object.Options{}), prefix+j.id()+"/"); err != nil {
 		return err
@@ -73,11 +75,23 @@ func (a *app) onlyFailed(ctx context.Context, c *clients, j jobFacts, in *bedroc
 	return nil
 }
 
+// linesIn is the form of a job's lines that tags say under a key.
+func linesIn(tags []types.Tag, key string) batholith.Lines {
+	for _, t := range tags {
+		if aws.ToString(t.Key) == key {
+			lines, _ := batholith.ParseLines(aws.ToString(t.Value))
+			return lines
+		}
+	}
+	return batholith.LinesBedrock
+}
+
 // failedOnly finds the records of a job that have no answer.
 type failedOnly struct {
 	c     *clients
 	job   jobFacts
-	ours  bool // the output is Batholith's
+	ours  bool            // the output is Batholith's
+	lines batholith.Lines // form of the input
 	dir   string
 	table *reuse.Table // of answered records
 
@@ -91,6 +105,24 @@ type outputLine struct {
 	Input  json.RawMessage `json:"modelInput"`
 	Output json.RawMessage `json:"modelOutput"`
 	Error  json.RawMessage `json:"error"`
+
+	// In OpenAI's lines.
+	CustomID *string `json:"custom_id"`
+	Response struct {
+		Status int `json:"status_code"`
+	} `json:"response"`
+}
+
+// answers returns the id of the record that a line answers. ok is false for another line.
+func (l *outputLine) answers() (id string, ok bool) {
+	switch {
+	case len(l.Error) > 0 && string(l.Error) != "null":
+	case l.CustomID != nil:
+		return *l.CustomID, l.Response.Status == http.StatusOK
+	case l.ID != nil && len(l.Output) > 0:
+		return *l.ID, true
+	}
+	return "", false
 }
 
 // names are the texts by which a record of a file is known in the output. Lines of Batholith without modelInput name it by its id.
@@ -120,10 +152,14 @@ func (f *failedOnly) answered(ctx context.Context, b blob.Bucket, prefix string)
 		}
 		err := eachObjectLine(ctx, b, o, func(line []byte, _ int64) error {
 			var l outputLine
-			if json.Unmarshal(line, &l) != nil || l.ID == nil || len(l.Output) == 0 || len(l.Error) > 0 && string(l.Error) != "null" {
+			if json.Unmarshal(line, &l) != nil {
 				return nil
 			}
-			return builder.Add(f.names(name, *l.ID, l.Input)[0], nil, reuse.Place{})
+			id, ok := l.answers()
+			if !ok {
+				return nil
+			}
+			return builder.Add(f.names(name, id, l.Input)[0], nil, reuse.Place{})
 		})
 		if err != nil {
 			return f.c.objects.explain(err, "read the output", b.Name(), o.Key)
@@ -179,7 +215,7 @@ func (f *failedOnly) copyFile(ctx context.Context, b blob.Bucket, o batholith.Ob
 	w := bufio.NewWriter(file)
 	before, bytesWritten := f.failed, int64(0)
 	err = eachObjectLine(ctx, b, o, func(line []byte, number int64) error {
-		id, input, err := jsonl.Parse(bytes.TrimSuffix(line, []byte{'\n'}))
+		id, input, err := jsonl.ParseOf(bytes.TrimSuffix(line, []byte{'\n'}), f.lines)
 		if err != nil {
 			return fmt.Errorf("line %d of %s is not a record: %w", number, blob.URI(b, o.Key), err)
 		}

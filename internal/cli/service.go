@@ -31,6 +31,7 @@ import (
 	"github.com/batholith/batholith/internal/kms"
 	"github.com/batholith/batholith/internal/managed"
 	"github.com/batholith/batholith/internal/object"
+	"github.com/batholith/batholith/internal/openai"
 	"github.com/batholith/batholith/internal/runtime"
 	"github.com/batholith/batholith/internal/s3serve"
 	"github.com/batholith/batholith/internal/sigv4"
@@ -424,10 +425,13 @@ func (s *service) api() http.Handler {
 	models := runtime.NewHandler(runtime.Options{Models: s.engine.Models(), Lanes: s.engine.Calls(), Processes: s.engine.Processes, Region: c.Region, Profile: profile(c), LimitsNow: s.engine.Limits,
 		Authorizer: onTrail{narrowing{s.policy, s.settings}}, Log: s.o.Log, Admit: admitLong(verifier), Authenticate: authenticate(verifier), Known: known,
 		Spent: s.spent, Used: s.used, Observe: s.called})
+	batches := s.openAI(verifier, known)
 	calls := audited(s.audit, rememberTokens(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case sts.Is(r):
 			tokens.ServeHTTP(w, r)
+		case openai.Is(r):
+			batches.ServeHTTP(w, r)
 		case runtime.Is(r):
 			models.ServeHTTP(w, r)
 		default:

@@ -152,7 +152,7 @@ func (t *tailed) news(ctx context.Context) error {
 		for _, o := range page.Contents {
 			key, etag := aws.ToString(o.Key), aws.ToString(o.ETag)
 			name := strings.TrimPrefix(key, t.prefix)
-			if !strings.HasSuffix(name, ".out") || name == batholith.ManifestName || name == batholith.ValidationName ||
+			if !strings.HasSuffix(name, batholith.OutputSuffix) && !strings.HasSuffix(name, batholith.ErrorSuffix) || name == batholith.ManifestName || name == batholith.ValidationName ||
 				strings.HasPrefix(name, batholith.InternalFolder+"/") {
 				continue
 			}
@@ -224,7 +224,10 @@ var tailSeed = maphash.MakeSeed()
 // isErrorLine reports whether an output line has an error in the place of an answer.
 func isErrorLine(line []byte) bool {
 	var l struct {
-		Error json.RawMessage `json:"error"`
+		Error    json.RawMessage `json:"error"`
+		Response struct {
+			Status int `json:"status_code"` // in OpenAI's lines
+		} `json:"response"`
 	}
-	return json.Unmarshal(line, &l) == nil && l.Error != nil
+	return json.Unmarshal(line, &l) == nil && (l.Error != nil && string(l.Error) != "null" || l.Response.Status > 299)
 }

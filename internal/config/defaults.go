@@ -36,6 +36,7 @@ func Default(profile string) *Config {
 		Audit:      Audit{MaxSize: 100 << 20, Keep: 10},
 		Media:      []string{},
 		Console:    Console{Enabled: true},
+		OpenAI:     OpenAI{Bucket: "batholith"},
 		Embedded:   true,
 		Simulated:  Simulated{OutputTokens: 32, Refuse: 429},
 		Attempts:   4,

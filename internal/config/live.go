@@ -44,6 +44,7 @@ var changeable = map[string]bool{
 	"insecure":              restart,
 	"roles":                 live,
 	"media":                 live,
+	"openai":                live,
 	"kms.keys":              live,
 	"kms.data_key":          restart, // the journal is encrypted with it
 	"models":                live,

@@ -73,6 +73,8 @@ type Config struct {
 	// must have the right to read them. On an external S3 they are also the only folders from
 	// which interactive calls may name objects, which are read with the keys of s3.
 	Media []string `yaml:"media"`
+	// OpenAI's batch API at /v1 and /openai/v1.
+	OpenAI OpenAI `yaml:"openai"`
 	// Encryption keys of this machine, for objects of the embedded S3.
 	KMS KMS `yaml:"kms"`
 	// Models and their servers.
@@ -252,6 +254,14 @@ type Console struct {
 	// Answer the pages. People sign in with a key of the API and see what its policies permit. false:
 	// there are none.
 	Enabled bool `yaml:"enabled"`
+}
+
+// OpenAI configures OpenAI's API.
+type OpenAI struct {
+	// Bucket of the files of /v1/files, below openai/files/, and of the output of batches over
+	// them, below openai/batches/. Callers need the rights to it that they would need in S3. Callers
+	// of another account than that of the settings have a bucket of their own, BUCKET-ACCOUNT.
+	Bucket string `yaml:"bucket"`
 }
 
 // Debug configures profiles.

@@ -25,6 +25,8 @@ type Store interface {
 	Job(ctx context.Context, account, id string) (batholith.Job, error)
 	// Jobs returns one page and the cursor of the next page; 0: there is none.
 	Jobs(ctx context.Context, q batholith.ListQuery) ([]batholith.Job, int64, error)
+	// History returns the changes of a job's status, oldest first.
+	History(ctx context.Context, id string) ([]batholith.Change, error)
 	// Tags returns a job's tags, sorted by key.
 	Tags(ctx context.Context, account, id string) ([]batholith.Tag, error)
 	// PutTags adds and replaces tags. It fails with batholith.ErrTooManyTags if the job would

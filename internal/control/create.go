@@ -28,11 +28,15 @@ import (
 // of the existing job. This also works if the settings have changed meanwhile and would now
 // reject the role, the model or the network.
 func (a *API) CreateModelInvocationJob(ctx context.Context, in *bedrock.CreateModelInvocationJobInput) (*bedrock.CreateModelInvocationJobOutput, error) {
+	return a.create(ctx, request(in))
+}
+
+// create creates the job of a request.
+func (a *API) create(ctx context.Context, req batholith.Request) (*bedrock.CreateModelInvocationJobOutput, error) {
 	who := bedrock.CallerFrom(ctx)
 	if n := a.LimitsNow().MaxCreatesPerSecond; n > 0 && !a.rates.Allow(a.Now(), who, n) {
 		return nil, bedrock.Throttling("Rate exceeded: principal %s may create %d jobs per second (quota max_creates_per_second). Wait, and try again.", who.Principal, n)
 	}
-	req := request(in)
 	hash, err := requestHash(req)
 	if err != nil {
 		return nil, err
@@ -256,6 +260,10 @@ func request(in *bedrock.CreateModelInvocationJobInput) batholith.Request {
 		KMSKeyID:     to.S3EncryptionKeyID,
 		TimeoutHours: in.TimeoutDurationInHours,
 		Tags:         tagsFrom(in.Tags),
+	}
+	r.InputLines, r.OutputLines = batholith.LinesIn(r.Tags, batholith.InputTag), batholith.LinesIn(r.Tags, batholith.OutputTag)
+	if r.InputLines == batholith.LinesOpenAI {
+		r.Type = batholith.ChatCompletions
 	}
 	if v := in.VPCConfig; v != nil {
 		r.VPC = &batholith.VPC{SubnetIDs: v.SubnetIDs, SecurityGroupIDs: v.SecurityGroupIDs}

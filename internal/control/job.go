@@ -148,6 +148,14 @@ func (a *API) modelName(sent string) string {
 	return sent
 }
 
+// invocationType is the type of a job for Bedrock's clients, which know two: a job of OpenAI's lines is told by its tag.
+func invocationType(j batholith.Job) batholith.InvocationType {
+	if j.InputLines == batholith.LinesOpenAI {
+		return batholith.InvokeModel
+	}
+	return j.Type
+}
+
 // summary returns a job in Bedrock's format, with its forecast if there is one.
 func (a *API) summary(j batholith.Job, forecasts map[string]batholith.Forecast) bedrock.JobSummary {
 	message, note := j.Told()
@@ -159,7 +167,7 @@ func (a *API) summary(j batholith.Job, forecasts map[string]batholith.Forecast) 
 			S3InputFormat: bedrock.S3InputFormat(j.InputFormat), S3URI: j.Input.URI, S3BucketOwner: j.Input.Owner}},
 		OutputDataConfig: &bedrock.OutputDataConfig{S3OutputDataConfig: &bedrock.S3OutputDataConfig{
 			S3URI: j.Output.URI, S3EncryptionKeyID: j.KMSKeyID, S3BucketOwner: j.Output.Owner}},
-		TimeoutDurationInHours: j.TimeoutHours, ModelInvocationType: j.Type,
+		TimeoutDurationInHours: j.TimeoutHours, ModelInvocationType: invocationType(j),
 		TotalRecordCount: j.Counts.Total, ProcessedRecordCount: j.Counts.Processed,
 		SuccessRecordCount: j.Counts.Succeeded, ErrorRecordCount: j.Counts.Errored,
 		Batholith: a.notes(j, note, forecasts),

@@ -119,6 +119,18 @@ func (m *memory) Jobs(_ context.Context, q batholith.ListQuery) (page []batholit
 	return page, 0, nil
 }
 
+// History returns one change of status for the present one.
+func (m *memory) History(_ context.Context, id string) ([]batholith.Change, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, j := range m.jobs {
+		if j.ID == id {
+			return []batholith.Change{{Job: id, Status: j.Status, At: j.Submitted}}, nil
+		}
+	}
+	return nil, nil
+}
+
 func (m *memory) Tags(_ context.Context, account, id string) (all []batholith.Tag, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -28,6 +28,11 @@ func (a *API) TagResource(ctx context.Context, in *bedrock.TagResourceInput) (*b
 	if err := checkTagKeys(tags); err != nil {
 		return nil, err
 	}
+	for _, t := range tags {
+		if err := fixedTag(t.Key); err != nil {
+			return nil, err
+		}
+	}
 	err = a.Store.PutTags(ctx, account, id, tags, a.maxTags())
 	if errors.Is(err, batholith.ErrTooManyTags) {
 		return nil, bedrock.TooManyTags(in.ResourceARN, "The job would have more than %d tags.", a.maxTags())
@@ -43,6 +48,11 @@ func (a *API) UntagResource(ctx context.Context, in *bedrock.UntagResourceInput)
 	account, id, err := a.job(ctx, "bedrock:UntagResource", in.ResourceARN)
 	if err != nil {
 		return nil, err
+	}
+	for _, key := range in.TagKeys {
+		if err := fixedTag(key); err != nil {
+			return nil, err
+		}
 	}
 	if err := a.Store.DeleteTags(ctx, account, id, in.TagKeys); err != nil {
 		return nil, refuse("untag job", in.ResourceARN, err)
@@ -67,6 +77,14 @@ func (a *API) ListTagsForResource(ctx context.Context, in *bedrock.ListTagsForRe
 	return out, nil
 }
 
+// fixedTag rejects a change of the tags that say in which form the lines of a job are, after the job was created.
+func fixedTag(key string) error {
+	if key == batholith.InputTag || key == batholith.OutputTag {
+		return bedrock.Validation("The tag '%s' counts when the job is created and cannot be changed. Create another job with it.", key)
+	}
+	return nil
+}
+
 // checkTagKeys rejects keys that begin with aws:, which AWS reserves, duplicate keys, and values of
 // batholith:reuse and batholith:canary that cannot be read: a job with a misspelt id would pay for all its answers again.
 func checkTagKeys(tags []batholith.Tag) error {
@@ -86,6 +104,11 @@ func checkTagKeys(tags []batholith.Tag) error {
 		}
 		if t.Key == batholith.EchoTag {
 			if _, err := batholith.ParseEcho(t.Value); err != nil {
+				return bedrock.Validation("The value of the tag '%s' cannot be used: %v.", t.Key, err)
+			}
+		}
+		if t.Key == batholith.InputTag || t.Key == batholith.OutputTag {
+			if _, err := batholith.ParseLines(t.Value); err != nil {
 				return bedrock.Validation("The value of the tag '%s' cannot be used: %v.", t.Key, err)
 			}
 		}

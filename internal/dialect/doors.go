@@ -2,12 +2,12 @@ package dialect
 
 import "github.com/batholith/batholith"
 
-// Types of calls that come in the format of another API, whatever the model's family. Jobs do not
-// have them.
+// Types of bodies in the format of another API, whatever the model's family. Of these, jobs have
+// ChatCompletions only.
 const (
-	ChatCompletions batholith.InvocationType = "ChatCompletions" // OpenAI: chat completions
-	Messages        batholith.InvocationType = "Messages"        // Anthropic: messages; with anthropic_version in the body
-	Responses       batholith.InvocationType = "Responses"       // OpenAI: responses
+	ChatCompletions                          = batholith.ChatCompletions // OpenAI: chat completions
+	Messages        batholith.InvocationType = "Messages"                // Anthropic: messages; with anthropic_version in the body
+	Responses       batholith.InvocationType = "Responses"               // OpenAI: responses
 )
 
 // isDoor reports whether a call comes in another API's format.

@@ -355,7 +355,7 @@ func (f *feed) items(p *portion, data []byte, entries []jsonl.Entry) ([]*item, e
 		if at < 0 || at+int64(e.Length) > int64(len(data)) {
 			return nil, fmt.Errorf("%w: chunk %d ends before its record %d", errIndex, p.N, i)
 		}
-		id, input, err := jsonl.Parse(data[at : at+int64(e.Length)])
+		id, input, err := jsonl.ParseOf(data[at:at+int64(e.Length)], f.job.InputLines)
 		if err != nil {
 			return nil, fmt.Errorf("record %d of %s, line %d: %w", p.First+int64(i), f.files[p.File].Key, e.Line, err)
 		}

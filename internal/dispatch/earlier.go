@@ -62,7 +62,7 @@ func (f *feed) openEarlier(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	f.silent.Store(!batholith.Echoes(tags, !f.d.tuned().Silent))
+	f.silent.Store(f.job.OutputLines == batholith.LinesOpenAI || !batholith.Echoes(tags, !f.d.tuned().Silent))
 	takes := batholith.ReuseOf(tags, f.d.tuned().Earlier)
 	if !takes.Any() {
 		return nil

@@ -226,7 +226,7 @@ func (e *Engine) joinWorker() (err error) {
 	e.calls = newInteractive(e)
 	publisher := results.NewPublisher(results.PublisherOptions{Store: o.Store, Costs: e.costs, Open: e.open, Log: o.Log, PartBytes: o.PartBytes, Room: room, Worker: e.id, Shelf: shelf, Listener: o.Listener})
 	e.life = lifecycle.New(lifecycle.Options{Store: o.Store, Dispatch: e.dispatch, Publisher: publisher, Shelf: e.writer, Place: o.Place,
-		LimitsNow: e.Limits, Turn: e.writer.Turn, Retention: o.Retention, Bodies: e.refused, EarlierNow: e.earlier, Serving: e.servings, Scratch: o.Dir, Strict: e.strict, Discreet: o.Discreet, Worker: e.id, Log: o.Log, FirstPartial: o.FirstPartial, PartialEvery: o.PartialEvery, Patience: o.Patience,
+		LimitsNow: e.Limits, Turn: e.writer.Turn, Retention: o.Retention, Bodies: e.refused, Names: e.names, EarlierNow: e.earlier, Serving: e.servings, Scratch: o.Dir, Strict: e.strict, Discreet: o.Discreet, Worker: e.id, Log: o.Log, FirstPartial: o.FirstPartial, PartialEvery: o.PartialEvery, Patience: o.Patience,
 		Listener: o.Listener, Shared: o.Shared, Reaches: e.reaches(), Now: e.clock.Now})
 	return nil
 }
@@ -294,6 +294,15 @@ func (e *Engine) servings(j batholith.Job) []batholith.Serving {
 	return s.Servings(j.Type)
 }
 
+// names returns the names of a job's model that the bodies of its records may have: its id and aliases.
+func (e *Engine) names(j batholith.Job) []string {
+	m, ok := e.o.Models.Lookup(j.ModelID)
+	if !ok {
+		return []string{j.ModelID}
+	}
+	return append([]string{m.ID}, m.Aliases...)
+}
+
 // refused returns what finds bodies that a job's model would refuse; nil if the model is not served.
 func (e *Engine) refused(j batholith.Job) func(input []byte) string {
 	s, ok := e.o.Models.Serving(j.ModelID)
@@ -343,6 +352,9 @@ func (e *Engine) Service() bedrock.Service {
 	}
 	return e.api
 }
+
+// Batches answers what OpenAI's batch API asks. It is nil in a process without API.
+func (e *Engine) Batches() *control.API { return e.api }
 
 // InFlight is the number of requests in flight at the model servers. It is 0 without a worker.
 func (e *Engine) InFlight() int {

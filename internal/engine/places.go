@@ -196,6 +196,18 @@ func (p *Places) Open(_ context.Context, j batholith.Job) (blob.Place, error) {
 	}, nil
 }
 
+// Bucket opens a bucket with the rights of a role, without a job. ok is false for a role that is not known.
+func (p *Places) Bucket(arn, name string) (b blob.Bucket, ok bool) {
+	as, ok := p.access(arn)
+	if !ok {
+		return nil, false
+	}
+	if as.client = p.Client(arn); as.client == nil {
+		return nil, false
+	}
+	return p.bucket(as, name, object.Options{}), true
+}
+
 func (p *Places) bucket(as access, name string, o object.Options) blob.Bucket {
 	var b blob.Bucket = as.client.Bucket(name, o)
 	if p.Near != nil {

@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/batholith/batholith"
 )
 
 // benchFile is about 16 MB of lines of 900 bytes, as a chat client writes them.
@@ -80,7 +82,7 @@ func BenchmarkScan(b *testing.B) {
 			measure(b, file, func() {
 				for rest := file; len(rest) > 0; {
 					line, after, _ := bytes.Cut(rest, []byte{'\n'})
-					if _, reason := examine(line); reason != "" {
+					if _, reason := examine(line, batholith.LinesBedrock); reason != "" {
 						b.Fatal(reason)
 					}
 					rest = after

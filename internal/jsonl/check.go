@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"unicode/utf8"
 
+	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/jsonscan"
 )
 
@@ -22,12 +23,49 @@ func (s span) of(line []byte) []byte { return line[s.from:s.to] }
 type members struct {
 	id    span // value of recordId with its quotes; may be absent
 	input span // value of modelInput with its braces
+	// Values of OpenAI's method and url; may be absent.
+	method, url span
+	lines       batholith.Lines // form of the line
+}
+
+// The members of a line that matter.
+const (
+	otherMember = iota
+	idMember
+	inputMember
+	methodMember
+	urlMember
+)
+
+// memberOf returns which member a name is in a form of lines.
+func memberOf(lines batholith.Lines, name []byte) int {
+	if lines == batholith.LinesOpenAI {
+		switch string(name) {
+		case "custom_id":
+			return idMember
+		case "body":
+			return inputMember
+		case "method":
+			return methodMember
+		case "url":
+			return urlMember
+		}
+		return otherMember
+	}
+	switch string(name) {
+	case "recordId":
+		return idMember
+	case "modelInput":
+		return inputMember
+	}
+	return otherMember
 }
 
 // check is the fast path: it accepts a well-formed line and finds its members. false gives no
 // reason. It rejects every invalid line and a few unusual valid ones (escapes in a top-level
 // name, \u in an id); examine decides about those. It allocates nothing.
-func check(line []byte) (m members, ok bool) {
+func check(line []byte, lines batholith.Lines) (m members, ok bool) {
+	m.lines = lines
 	var w jsonscan.Walker
 	i := space(line, 0)
 	if at(line, i) != '{' {
@@ -56,7 +94,7 @@ func check(line []byte) (m members, ok bool) {
 			return m, false
 		}
 	}
-	if space(line, i+1) != len(line) || m.input.absent() {
+	if space(line, i+1) != len(line) || m.input.absent() || m.unfit(line) != "" {
 		return m, false
 	}
 	// Only lines with bytes above 0x7f need the UTF-8 check.
@@ -66,8 +104,19 @@ func check(line []byte) (m members, ok bool) {
 // pass skips the value at i and records its position if key is one of the two names. It returns
 // the index after the value, or -1.
 func (m *members) pass(w *jsonscan.Walker, line, key []byte, i int) int {
-	switch string(key) {
-	case "recordId":
+	switch memberOf(m.lines, key) {
+	case methodMember, urlMember:
+		s := &m.method
+		if memberOf(m.lines, key) == urlMember {
+			s = &m.url
+		}
+		if !s.absent() || at(line, i) != '"' {
+			return -1
+		}
+		end := w.Text(line, i+1)
+		*s = span{i, end}
+		return end
+	case idMember:
 		if !m.id.absent() || at(line, i) != '"' {
 			return -1
 		}
@@ -77,7 +126,7 @@ func (m *members) pass(w *jsonscan.Walker, line, key []byte, i int) int {
 		}
 		m.id = span{i, end}
 		return end
-	case "modelInput":
+	case inputMember:
 		if !m.input.absent() || at(line, i) != '{' {
 			return -1
 		}

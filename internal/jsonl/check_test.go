@@ -3,6 +3,8 @@ package jsonl
 import (
 	"bytes"
 	"testing"
+
+	"github.com/batholith/batholith"
 )
 
 // FuzzCheckAgreesWithExamine holds the fast scanner to the verdict of jsontext: what check accepts, examine accepts with the
@@ -23,15 +25,17 @@ func FuzzCheckAgreesWithExamine(f *testing.F) {
 		if bytes.IndexByte(line, '\n') >= 0 {
 			return
 		}
-		fast, ok := check(line)
-		slow, reason := examine(line)
-		switch {
-		case ok && reason != "":
-			t.Errorf("check accepts %q; examine: %s", line, reason)
-		case ok && fast != slow:
-			t.Errorf("%q: check finds %v, examine %v", line, fast, slow)
-		case !ok && reason == "" && bytes.IndexByte(line, '\\') < 0:
-			t.Errorf("examine accepts %q; check does not", line)
+		for _, lines := range []batholith.Lines{batholith.LinesBedrock, batholith.LinesOpenAI} {
+			fast, ok := check(line, lines)
+			slow, reason := examine(line, lines)
+			switch {
+			case ok && reason != "":
+				t.Errorf("check accepts %q; examine: %s", line, reason)
+			case ok && fast != slow:
+				t.Errorf("%q: check finds %v, examine %v", line, fast, slow)
+			case !ok && reason == "" && bytes.IndexByte(line, '\\') < 0:
+				t.Errorf("examine accepts %q; check does not", line)
+			}
 		}
 	})
 }
@@ -43,7 +47,7 @@ func TestCheckItselfAcceptsWhatClientsWrite(t *testing.T) {
 		`{"modelInput":{"a":"日本語","b":1e400,"b":-0}}` + "\r",
 		`{"modelInput":{"inputText":"x"},"metadata":{"tags":[]},"metadata":1}`,
 	} {
-		if _, ok := check([]byte(line)); !ok {
+		if _, ok := check([]byte(line), batholith.LinesBedrock); !ok {
 			t.Errorf("only examine can read %s", line)
 		}
 	}

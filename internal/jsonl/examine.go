@@ -15,10 +15,19 @@ import (
 // expected ends the reasons that concern the whole line.
 const expected = `; expected is one object {"recordId": "…", "modelInput": {…}} on a line`
 
+// expectedIn is expected for a form of lines.
+func expectedIn(lines batholith.Lines) string {
+	if lines == batholith.LinesOpenAI {
+		return expectedOpenAI
+	}
+	return expected
+}
+
 // examine decides about a line that check did not accept. The reason is empty if the line is
 // valid. Columns count bytes from 1. A reason quotes at most one byte of the line, because
 // messages and logs must not show prompts.
-func examine(line []byte) (m members, reason string) {
+func examine(line []byte, lines batholith.Lines) (m members, reason string) {
+	m.lines = lines
 	if reason := alien(line); reason != "" {
 		return m, reason
 	}
@@ -26,7 +35,7 @@ func examine(line []byte) (m members, reason string) {
 		jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)) // lone surrogates; bytes were seen to above
 	// Common mistakes have a reason of their own.
 	if kind := dec.PeekKind(); kind != '{' {
-		return m, notAnObject(dec, line)
+		return m, notAnObject(dec, line, lines)
 	}
 	if _, err := dec.ReadToken(); err != nil {
 		return m, syntax(err, line)
@@ -45,12 +54,12 @@ func examine(line []byte) (m members, reason string) {
 	}
 	// Anything after the object: a comma, a second object, zero bytes.
 	if end := int(dec.InputOffset()); space(line, end) != len(line) {
-		return m, trailing(line, space(line, end))
+		return m, trailing(line, space(line, end), lines)
 	}
 	if m.input.absent() {
-		return m, missing(line)
+		return m, missing(line, lines)
 	}
-	return m, ""
+	return m, m.unfit(line)
 }
 
 // alien reports errors in the bytes that are independent of JSON: another file format, invalid
@@ -87,14 +96,18 @@ func (m *members) read(dec *jsontext.Decoder, line []byte) (reason string, err e
 	}
 	end := int(dec.InputOffset())
 	s := span{end - len(value), end}
-	switch name {
-	case "recordId":
+	switch memberOf(m.lines, []byte(name)) {
+	case idMember:
 		reason = m.id.take(s, name, kind, '"')
 		if reason == "" {
-			reason = unfitID(line, s)
+			reason = unfitID(line, s, name)
 		}
-	case "modelInput":
+	case inputMember:
 		reason = m.input.take(s, name, kind, '{')
+	case methodMember:
+		reason = m.method.take(s, name, kind, '"')
+	case urlMember:
+		reason = m.url.take(s, name, kind, '"')
 	}
 	if reason == "" && depth(value)+1 > MaxDepth {
 		reason = fmt.Sprintf("column %d: arrays and objects nest deeper than %d", s.from+1, MaxDepth)
@@ -115,9 +128,9 @@ func (s *span) take(v span, name string, kind, must jsontext.Kind) string {
 }
 
 // unfitID rejects an id with a lone surrogate, which cannot be written to the output.
-func unfitID(line []byte, s span) string {
+func unfitID(line []byte, s span, name string) string {
 	if _, err := jsontext.AppendUnquote(nil, s.of(line)); err != nil {
-		return fmt.Sprintf("column %d: recordId has half of a surrogate pair", s.from+1)
+		return fmt.Sprintf("column %d: %s has half of a surrogate pair", s.from+1, name)
 	}
 	return ""
 }
@@ -125,7 +138,7 @@ func unfitID(line []byte, s span) string {
 // tooLong rejects a modelInput longer than batholith.MaxInputBytes.
 func (m members) tooLong() string {
 	if n := m.input.to - m.input.from; n > batholith.MaxInputBytes {
-		return fmt.Sprintf("modelInput is %s bytes long; one may have %s", grouped(int64(n)), grouped(batholith.MaxInputBytes))
+		return fmt.Sprintf("%s is %s bytes long; one may have %s", inputName(m.lines), grouped(int64(n)), grouped(batholith.MaxInputBytes))
 	}
 	return ""
 }

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/batholith/batholith"
 )
 
 // packed lists the magic bytes of compressed and binary file formats.
@@ -52,7 +54,8 @@ func wide(line []byte) bool {
 
 // notAnObject returns the reason for a line that does not begin with {. The kind alone is not
 // enough: the decoder takes any word beginning with n for null.
-func notAnObject(dec *jsontext.Decoder, line []byte) string {
+func notAnObject(dec *jsontext.Decoder, line []byte, lines batholith.Lines) string {
+	expected := expectedIn(lines)
 	kind := dec.PeekKind()
 	_, err := dec.ReadValue()
 	switch {
@@ -67,7 +70,8 @@ func notAnObject(dec *jsontext.Decoder, line []byte) string {
 }
 
 // trailing returns the reason for a line with something after the object, at index i.
-func trailing(line []byte, i int) string {
+func trailing(line []byte, i int, lines batholith.Lines) string {
+	expected := expectedIn(lines)
 	what := "something follows the object" + expected
 	switch line[i] {
 	case '{':
@@ -121,7 +125,7 @@ func around(line []byte, i int) (before, after byte) {
 var misnamed = map[string]string{
 	"modelinput":  `names are compared with their case`,
 	"model_input": `there is a "model_input"`,
-	"body":        `there is a "body", as in OpenAI's batch files; it is "modelInput" here, and "custom_id" is "recordId"`,
+	"body":        `there is a "body", as in OpenAI's batch files; it is "modelInput" here, and "custom_id" is "recordId"; or give the job the tag batholith:input=openai`,
 	"params":      `there are "params", as in Anthropic's batches; they are "modelInput" here, and "custom_id" is "recordId"`,
 	"messages":    `there are "messages"; the whole body of the model goes inside "modelInput"`,
 	"prompt":      `there is a "prompt"; the whole body of the model goes inside "modelInput"`,
@@ -130,7 +134,10 @@ var misnamed = map[string]string{
 
 // missing returns the reason for an object without modelInput. It mentions a misnamed member if
 // there is one.
-func missing(line []byte) string {
+func missing(line []byte, lines batholith.Lines) string {
+	if lines == batholith.LinesOpenAI {
+		return missingOpenAI(line)
+	}
 	dec := jsontext.NewDecoder(bytes.NewReader(line), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 	_, err := dec.ReadToken()
 	for err == nil && dec.PeekKind() == '"' {

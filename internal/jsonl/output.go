@@ -98,10 +98,10 @@ type Answered struct {
 // of line, unless the id contains escapes.
 func ParseAnswer(line []byte) (a Answered, answered bool) {
 	line = bytes.TrimSuffix(line, []byte{'\n'})
-	m, ok := check(line)
+	m, ok := check(line, batholith.LinesBedrock)
 	if !ok {
 		var reason string
-		if m, reason = examine(line); reason != "" {
+		if m, reason = examine(line, batholith.LinesBedrock); reason != "" {
 			return a, false
 		}
 	}

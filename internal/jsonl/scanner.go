@@ -67,6 +67,7 @@ type Scanner struct {
 	line    Line
 	problem *Problem
 	id      []byte // buffer for an id with escapes
+	lines   batholith.Lines
 }
 
 // startBuffer is the initial buffer size in bytes: room for some hundred records, so moving the
@@ -76,21 +77,24 @@ const startBuffer = 256 << 10
 // mostKept is the largest buffer in bytes that is kept for the next file.
 const mostKept = 1 << 20
 
-// NewScanner returns a scanner for a file that r reads from its start.
-func NewScanner(r io.Reader) *Scanner {
+// NewScanner returns a scanner for a file of Bedrock's lines that r reads from its start.
+func NewScanner(r io.Reader) *Scanner { return NewScannerOf(r, batholith.LinesBedrock) }
+
+// NewScannerOf returns a scanner for a file of lines in a form.
+func NewScannerOf(r io.Reader, lines batholith.Lines) *Scanner {
 	s := &Scanner{}
-	s.begin(r, 0, math.MaxInt64)
+	s.begin(r, 0, math.MaxInt64, lines)
 	return s
 }
 
 // begin prepares s for the lines that begin before offset until. r starts at offset at. The
 // buffer is reused, unless a long line has made it larger than mostKept.
-func (s *Scanner) begin(r io.Reader, at, until int64) {
+func (s *Scanner) begin(r io.Reader, at, until int64, lines batholith.Lines) {
 	buf := s.buf
 	if len(buf) == 0 || len(buf) > mostKept {
 		buf = make([]byte, startBuffer)
 	}
-	*s = Scanner{r: r, buf: buf, offset: at, until: until, id: s.id}
+	*s = Scanner{r: r, buf: buf, offset: at, until: until, id: s.id, lines: lines}
 }
 
 // pass skips the rest of a line that began before the range. The line is not counted.
@@ -238,19 +242,19 @@ func (s *Scanner) overlong() bool {
 	s.from, s.seen = end+gap, end+gap
 	s.offset += length + int64(gap)
 	s.line.Length = int(length)
-	s.problem = &Problem{s.line.N, s.line.Offset, longLine(length)}
+	s.problem = &Problem{s.line.N, s.line.Offset, longLine(length, s.lines)}
 	return s.err == nil
 }
 
 // longLine is the reason for a line longer than MaxLineBytes.
-func longLine(length int64) string {
-	return fmt.Sprintf("the line is %s bytes long; one modelInput may have %s",
-		grouped(length), grouped(batholith.MaxInputBytes))
+func longLine(length int64, lines batholith.Lines) string {
+	return fmt.Sprintf("the line is %s bytes long; one %s may have %s",
+		grouped(length), inputName(lines), grouped(batholith.MaxInputBytes))
 }
 
 // parse finds the members of a line that is not blank.
 func (s *Scanner) parse(raw []byte) {
-	m, reason := find(raw)
+	m, reason := find(raw, s.lines)
 	if reason != "" {
 		s.problem = &Problem{s.line.N, s.line.Offset, reason}
 		return
@@ -261,12 +265,15 @@ func (s *Scanner) parse(raw []byte) {
 	}
 }
 
-// Parse finds the members of a single line. id is nil if the line has none. Both are slices of
+// Parse finds the members of a single line in Bedrock's form. id is nil if the line has none. Both are slices of
 // line, unless the id contains escapes. If the line is not a record, the error is a [*Problem]
 // with line number 0.
-func Parse(line []byte) (id, input []byte, err error) {
+func Parse(line []byte) (id, input []byte, err error) { return ParseOf(line, batholith.LinesBedrock) }
+
+// ParseOf is Parse for a line in a form: of OpenAI's lines, id is custom_id and input is body.
+func ParseOf(line []byte, lines batholith.Lines) (id, input []byte, err error) {
 	line = bytes.TrimSuffix(line, []byte{'\n'})
-	m, reason := find(line)
+	m, reason := find(line, lines)
 	if reason != "" {
 		return nil, nil, &Problem{Reason: reason}
 	}
@@ -277,13 +284,13 @@ func Parse(line []byte) (id, input []byte, err error) {
 }
 
 // find decides about a line: with check, then with examine if check does not accept it.
-func find(line []byte) (m members, reason string) {
+func find(line []byte, lines batholith.Lines) (m members, reason string) {
 	if len(line) > MaxLineBytes {
-		return m, longLine(int64(len(line)))
+		return m, longLine(int64(len(line)), lines)
 	}
-	m, ok := check(line)
+	m, ok := check(line, lines)
 	if !ok {
-		if m, reason = examine(line); reason != "" {
+		if m, reason = examine(line, lines); reason != "" {
 			return m, reason
 		}
 	}

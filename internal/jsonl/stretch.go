@@ -61,9 +61,9 @@ func (r *stretch) scan(ctx context.Context, sc *Scanner) {
 	// The checksum covers exactly [from, to), although the scanner reads more.
 	in := &summed{r: body, at: at, from: r.from, to: r.to}
 	if r.survey.Unsummed {
-		sc.begin(body, at, r.to)
+		sc.begin(body, at, r.to, r.survey.Lines)
 	} else {
-		sc.begin(in, at, r.to)
+		sc.begin(in, at, r.to, r.survey.Lines)
 	}
 	if at < r.from {
 		sc.pass()
@@ -91,6 +91,13 @@ func (r *stretch) scan(ctx context.Context, sc *Scanner) {
 
 // record adds the entry of a valid line.
 func (r *stretch) record(ctx context.Context, line Line) error {
+	if r.survey.Refuse != nil {
+		if why := r.survey.Refuse(line); why != "" {
+			r.total.Problems++
+			r.problems = r.keep(r.problems, Problem{line.N, line.Offset, why})
+			return nil
+		}
+	}
 	if r.page == nil {
 		if err := r.take(ctx); err != nil {
 			return err

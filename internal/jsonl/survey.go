@@ -5,6 +5,8 @@ import (
 	"errors"
 	"io"
 	"sync"
+
+	"github.com/batholith/batholith"
 )
 
 // Survey describes one complete reading of a file: every line is checked, and every record
@@ -14,7 +16,8 @@ type Survey struct {
 	Bytes int64 // size of the file
 	// Open reads the file from an offset to its end. Several goroutines call it; each closes
 	// its reader, often before the end.
-	Open func(ctx context.Context, from int64) io.ReadCloser
+	Open  func(ctx context.Context, from int64) io.ReadCloser
+	Lines batholith.Lines // form of the lines
 	// Range is the size of a range in bytes; 0: DefaultRange.
 	Range int64
 	// Keep is the maximum number of problems, and of remarks, that are returned. All are
@@ -24,6 +27,10 @@ type Survey struct {
 	// Unsummed skips what only an index needs: Surveyed.Sum and the entries' fingerprints are
 	// 0.
 	Unsummed bool
+
+	// Refuse, if not nil, is called for every record, by several goroutines, in any order. A line
+	// with a non-empty result is a problem and no record. The Line is valid only during the call.
+	Refuse func(Line) string
 
 	// Remark, if not nil, is called for every record, by several goroutines, in any order. A
 	// non-empty result is listed with the problems, but the line remains a valid record. The

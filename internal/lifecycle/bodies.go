@@ -3,6 +3,7 @@ package lifecycle
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync/atomic"
 
@@ -10,6 +11,7 @@ import (
 	"github.com/batholith/batholith/internal/blob"
 	"github.com/batholith/batholith/internal/jsonl"
 	"github.com/batholith/batholith/internal/plain"
+	"github.com/batholith/batholith/internal/words"
 )
 
 // Bodies that do not fit the model end as error lines, one by one, while the job runs. Validation warns of them before: it translates the
@@ -143,3 +145,22 @@ func reasonOf(f jsonl.Found, discreet bool) string {
 
 // discreet reports whether texts about a job must not quote its records, because its data are encrypted and these texts are not.
 func (l *Lifecycle) discreet(job batholith.Job) bool { return l.o.Discreet || job.KMSKeyID != "" }
+
+// otherModels returns what finds the lines of a job in OpenAI's form that name another model than the job's: a job has one model. nil: the lines
+// name none.
+func (l *Lifecycle) otherModels(job batholith.Job) func(jsonl.Line) string {
+	if job.InputLines != batholith.LinesOpenAI || l.o.Names == nil {
+		return nil
+	}
+	names := l.o.Names(job)
+	return func(line jsonl.Line) string {
+		name, ok := jsonl.ModelIn(line.Input)
+		switch {
+		case !ok && job.Batch != nil && job.Batch.File != "":
+			return "body.model is missing: each line names the model"
+		case !ok, slices.Contains(names, name):
+			return ""
+		}
+		return plain.Sprintf("body.model is %q, and the batch is of the model %s: a batch has one model, so make a file for each", words.Shorten(name, 100), job.ModelID)
+	}
+}

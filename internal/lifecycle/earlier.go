@@ -116,6 +116,8 @@ func (e *earlier) find(ctx context.Context) (jobs []batholith.Job, err error) {
 			e.skip(id, "it is of the model "+modelOf(from))
 		case typeOf(from) != typeOf(e.job):
 			e.skip(id, "its records are of "+string(typeOf(from)))
+		case from.OutputLines != batholith.LinesBedrock:
+			e.skip(id, "its output is in OpenAI's lines, which do not say what was asked")
 		default:
 			jobs = append(jobs, from)
 		}
@@ -140,7 +142,7 @@ func (e *earlier) find(ctx context.Context) (jobs []batholith.Job, err error) {
 
 // fits reports whether an unnamed job may have answers for this one.
 func (e *earlier) fits(from batholith.Job) bool {
-	return from.ID != e.job.ID && from.Status.Terminal() && from.Owner == e.job.Owner && modelOf(from) == modelOf(e.job) && typeOf(from) == typeOf(e.job) && from.Counts.Succeeded > 0
+	return from.ID != e.job.ID && from.Status.Terminal() && from.Owner == e.job.Owner && modelOf(from) == modelOf(e.job) && typeOf(from) == typeOf(e.job) && from.OutputLines == batholith.LinesBedrock && from.Counts.Succeeded > 0
 }
 
 // modelOf is the catalogue's id of the job's model, or for a job of batholith run the id that it was started with.

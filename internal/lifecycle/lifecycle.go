@@ -202,7 +202,9 @@ type Options struct {
 	EarlierNow func() batholith.Reuse
 	// Bodies returns a function that tells why a job's model would refuse the body of a record, or "" if it would not. It is called by
 	// several goroutines. nil, and a nil function: bodies are not checked.
-	Bodies       func(batholith.Job) func(input []byte) string
+	Bodies func(batholith.Job) func(input []byte) string
+	// Names returns the names by which the lines of a job in OpenAI's form may name its model. nil: they are not checked.
+	Names        func(batholith.Job) []string
 	StrictBodies bool // a body that the model would refuse is a bad line, for which the job fails; all bodies are checked
 	Discreet     bool // no text about a job quotes a body; so it is always for a job with an encryption key
 

@@ -23,7 +23,7 @@ func (p *Publisher) Clean(ctx context.Context, job batholith.Job) error {
 		err = p.abort(ctx, job.ID, place, func(batholith.Upload) bool { return true })
 	}
 	if err == nil {
-		err = p.abortUnknown(ctx, job.ID, place)
+		err = p.abortUnknown(ctx, job.ID, place, job.OutputLines == batholith.LinesOpenAI)
 	}
 	if err == nil {
 		err = empty(ctx, place.Output, place.Prefix+hidden)
@@ -53,8 +53,9 @@ func (p *Publisher) supersede(ctx context.Context, job string, place blob.Place,
 const keyed = 1000
 
 // abortUnknown aborts the uploads that the bucket lists below the job's prefix: a crash may have prevented the store from noting them. If
-// the bucket cannot list uploads, or denies it to the role, such uploads are left to expire.
-func (p *Publisher) abortUnknown(ctx context.Context, job string, place blob.Place) error {
+// the bucket cannot list uploads, or denies it to the role, such uploads are left to expire. openAI: the lines of failed records are in objects of
+// their own.
+func (p *Publisher) abortUnknown(ctx context.Context, job string, place blob.Place, openAI bool) error {
 	files, err := p.o.Store.Files(ctx, job)
 	if err != nil {
 		return err
@@ -63,6 +64,9 @@ func (p *Publisher) abortUnknown(ctx context.Context, job string, place blob.Pla
 	for _, f := range files[:min(len(files), keyed)] {
 		if keys = append(keys, place.Prefix+f.Output); f.Index != "" {
 			keys = append(keys, f.Index)
+		}
+		if openAI {
+			keys = append(keys, place.Prefix+errorsKey(f.Output))
 		}
 	}
 	b := place.Output

@@ -155,7 +155,7 @@ func (p *Publisher) publish(ctx context.Context, job batholith.Job, place blob.P
 		return m, err
 	}
 	defer outcomes.close()
-	out := &outputs{p: p, ctx: ctx, job: job, place: place, files: files, epoch: epoch, final: final, size: linesOf(segs), lenient: lenient, beside: p.beside(ctx)}
+	out := &outputs{p: p, ctx: ctx, job: job, place: place, files: files, epoch: epoch, final: final, size: sizeOf(job, segs), lenient: lenient, beside: p.beside(ctx)}
 	if err := out.write(outcomes); err != nil {
 		return m, err
 	}
@@ -249,6 +249,17 @@ func linesOf(segs []batholith.Segment) (n int64) {
 	return n
 }
 
+// lineGrowth is how many bytes longer an output line is at most in OpenAI's form, without its id: it has more members.
+const lineGrowth = 256
+
+// sizeOf is the most bytes that the output lines of a job can have.
+func sizeOf(job batholith.Job, segs []batholith.Segment) int64 {
+	if job.OutputLines == batholith.LinesOpenAI {
+		return linesOf(segs) + lineGrowth*outcomesOf(segs)
+	}
+	return linesOf(segs)
+}
+
 // outcomesOf is the number of outcomes in the segments.
 func outcomesOf(segs []batholith.Segment) (n int64) {
 	for _, s := range segs {
@@ -271,8 +282,11 @@ type outputs struct {
 	lenient bool
 
 	object  *object // the file that is being written; nil: none
+	number  int     // of that file
 	entry   batholith.ManifestFile
 	sum     uint32
+	errors  *errorObject // of that file; nil: no failed record has been met, or their lines are in the file
+	text    []byte       // buffer of a line in another form
 	counts  batholith.Counts
 	sources batholith.Sources
 	silent  int64 // lines without modelInput
@@ -283,6 +297,7 @@ type outputs struct {
 
 // closing is a file that is finished in parallel with others.
 type closing struct {
+	n        int // of the file
 	entry    batholith.ManifestFile
 	appeared bool // valid after beside.wait
 }
@@ -335,7 +350,7 @@ func (w *outputs) all(outcomes *merged) error {
 	if w.object != nil {
 		err = errors.Join(err, w.object.abort())
 	}
-	return err
+	return errors.Join(err, w.errors.abort())
 }
 
 // begin finishes the file that is being written and begins file n.
@@ -350,7 +365,7 @@ func (w *outputs) begin(n int) error {
 		objectOptions{Bytes: w.size, Part: w.p.o.PartBytes, Abortable: !w.final})
 	w.entry = batholith.ManifestFile{Input: uri(w.job.Input.URI, w.place.Input, f.Key), Output: uri(w.job.Output.URI, w.place.Output, key),
 		InputETag: f.ETag, InputBytes: f.Bytes, InputCRC32C: f.CRC32C, Records: f.Records}
-	w.sum = 0
+	w.sum, w.number = 0, n
 	return nil
 }
 
@@ -369,15 +384,31 @@ func (w *outputs) line(o *batholith.Outcome) error {
 			}
 		}
 	}
-	if !jsonl.EchoesInput(o.Line) {
+	line := o.Line
+	switch {
+	case w.job.OutputLines == batholith.LinesOpenAI:
+		var err error
+		if line, err = jsonl.AppendOpenAI(w.text[:0], w.job.ID, o.Key, o.Line); err != nil {
+			return fmt.Errorf("record %d of file %d: %w", o.Key.Record, o.Key.File, err)
+		}
+		if w.text = line; cap(line) > keptText {
+			w.text = nil
+		}
+		if o.Errored {
+			return w.errorLine(line)
+		}
+	case !jsonl.EchoesInput(o.Line):
 		w.silent++
 	}
 	w.entry.Lines++
-	w.entry.Bytes += int64(len(o.Line))
-	w.sum = crc32.Update(w.sum, castagnoli, o.Line)
-	_, err := w.object.Write(o.Line)
+	w.entry.Bytes += int64(len(line))
+	w.sum = crc32.Update(w.sum, castagnoli, line)
+	_, err := w.object.Write(line)
 	return err
 }
+
+// keptText is the longest buffer that is kept for the next line, in bytes.
+const keptText = 1 << 20
 
 // finish completes the file that is being written, in parallel with the next ones. A partial publication writes no empty objects.
 func (w *outputs) finish() error {
@@ -386,10 +417,13 @@ func (w *outputs) finish() error {
 	}
 	object := w.object
 	w.object = nil
+	f := &closing{n: w.number, entry: w.entry}
+	if err := w.finishErrors(f); err != nil {
+		return err
+	}
 	if w.entry.Lines == 0 && !w.final {
 		return nil
 	}
-	f := &closing{entry: w.entry}
 	f.entry.CRC32C = fmt.Sprintf("%08x", w.sum)
 	w.closed = append(w.closed, f)
 	return w.beside.do(object.Held(), func() error {

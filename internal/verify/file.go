@@ -59,13 +59,23 @@ func (v *checker) file(ctx context.Context, m batholith.Manifest, n int, f batho
 		return err
 	}
 	defer out.Close()
+	failed, err := v.errors(ctx, m, n, f)
+	if err != nil {
+		return err
+	}
+	defer failed.Close()
 	c := newCollation(v, m, n, in, out)
-	if in.gone || out.gone {
+	if in.gone || out.gone || failed != nil && failed.gone {
 		all.skipped = true
 		return nil
 	}
-	// Checksums are complete only after both files were read to their ends.
-	if err := c.run(); err != nil {
+	// Checksums are complete only after the files were read to their ends.
+	if m.Batholith.OutputLines == batholith.LinesOpenAI {
+		err = c.runOpenAI(failed, f.Errors)
+	} else {
+		err = c.run()
+	}
+	if err != nil {
 		return err
 	}
 	v.compare(in, "input", f.InputBytes, f.InputCRC32C)
@@ -73,8 +83,8 @@ func (v *checker) file(ctx context.Context, m batholith.Manifest, n int, f batho
 	if f.Records != c.records {
 		v.found.differ(in.name, 0, "the input has %s; the manifest says %d", words.Plural(c.records, "record"), f.Records)
 	}
-	if f.Lines != c.lines {
-		v.found.differ(out.name, 0, "the output has %s; the manifest says %d", words.Plural(c.lines, "line"), f.Lines)
+	if lines := f.Lines + f.ErrorLines(); lines != c.lines {
+		v.found.differ(out.name, 0, "the output has %s; the manifest says %d", words.Plural(c.lines, "line"), lines)
 	}
 	// The totals are compared with the manifest in sum.
 	all.records += c.records
@@ -153,7 +163,7 @@ func (s *stream) Read(p []byte) (int, error) {
 
 // Close closes the file, if it is open.
 func (s *stream) Close() error {
-	if s.in == nil {
+	if s == nil || s.in == nil {
 		return nil
 	}
 	return s.in.Close()

@@ -60,7 +60,7 @@ type trace struct {
 
 func newCollation(v *checker, m batholith.Manifest, file int, in, out *stream) *collation {
 	return &collation{v: v, job: jobID(m), file: file, complete: m.Batholith.Status == batholith.StatusCompleted, silent: m.Batholith.WithoutInput > 0,
-		in: jsonl.NewScanner(in), inName: in.name, out: outputLines{r: bufio.NewReaderSize(out, 256<<10)}, outName: out.name,
+		in: jsonl.NewScannerOf(in, m.Batholith.InputLines), inName: in.name, out: outputLines{r: bufio.NewReaderSize(out, 256<<10)}, outName: out.name,
 		seed: maphash.MakeSeed(), before: v.found.Count}
 }
 

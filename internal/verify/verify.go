@@ -73,7 +73,7 @@ type VersionError struct {
 }
 
 func (e *VersionError) Error() string {
-	return fmt.Sprintf("the manifest is of version %d; this program knows versions up to %d", e.Version, batholith.ManifestVersion)
+	return fmt.Sprintf("the manifest is of version %d; this program knows versions up to %d", e.Version, batholith.LinesManifestVersion)
 }
 
 // checker is the state of one check.
@@ -95,6 +95,9 @@ func Job(ctx context.Context, m batholith.Manifest, o Options) (Result, error) {
 	v.counters(m)
 	for _, f := range m.Batholith.Files {
 		v.total += f.InputBytes + f.Bytes
+		if f.Errors != nil {
+			v.total += f.Errors.Bytes
+		}
 	}
 	// Files are checked one after the other; the totals are compared at the end.
 	all := totals{}
@@ -114,7 +117,7 @@ func known(m batholith.Manifest) error {
 	switch n := m.Batholith.Version; {
 	case n == 0:
 		return errors.New("the manifest is not one of Batholith's: it does not say which files belong to the job")
-	case n > batholith.ManifestVersion:
+	case n > batholith.LinesManifestVersion:
 		return &VersionError{n}
 	}
 	return nil
