@@ -114,5 +114,6 @@ await fails(other.files.list(), OpenAI.PermissionDeniedError);
 await fails(other.files.delete(file.id), OpenAI.PermissionDeniedError);
 await fails(other.batches.create({ input_file_id: file.id, endpoint: "/v1/chat/completions", completion_window: "24h" }), OpenAI.PermissionDeniedError);
 
-assert.deepEqual(await openai.files.delete(file.id), { id: file.id, object: "file", deleted: true });
-await fails(openai.files.content(file.id), OpenAI.NotFoundError);
+const spare = await upload("spare.jsonl", line("a"));
+assert.deepEqual(await openai.files.delete(spare.id), { id: spare.id, object: "file", deleted: true });
+await fails(openai.files.content(spare.id), OpenAI.NotFoundError);

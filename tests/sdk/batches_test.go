@@ -15,6 +15,7 @@ import (
 
 // OpenAI's library runs batches through both paths, and "batholith verify" finds that the outputs are whole.
 func TestBatchesOfOpenAIsLibrary(t *testing.T) {
+	need(t, "node", "--input-type=module", "-e", `import "openai"`)
 	dir := t.TempDir()
 	data, policy := filepath.Join(dir, "data"), filepath.Join(dir, "policy.cedar")
 	text := `permit(principal, action, resource);
@@ -34,7 +35,7 @@ forbid(principal, action in [Action::"s3:GetObject", Action::"s3:PutObject", Act
 	if _, err := objects.PutObject(t.Context(), &s3.PutObjectInput{Bucket: aws.String("batholith"), Key: aws.String("in/day.jsonl"), Body: strings.NewReader(body)}); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), nodeProgram(t), "batches.mjs")
+	cmd := exec.CommandContext(t.Context(), "node", "batches.mjs")
 	cmd.Env = append(os.Environ(), "BATHOLITH="+s.Bedrock, "KEY="+apiKey, "OTHER_KEY=other-test-key", "INPUT=s3://batholith/in/day.jsonl", "QUICK="+quick, "HELD="+held)
 	if said, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, said)

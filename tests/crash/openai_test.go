@@ -1,0 +1,188 @@
+package crash
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"mime/multipart"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/batholith/batholith/internal/sigv4"
+	"github.com/batholith/batholith/tests/harness"
+)
+
+// A batch of OpenAI's API, over an uploaded file.
+type apiBatch struct {
+	ID     string `json:"id"`
+	Status string `json:"status"`
+	Output string `json:"output_file_id"`
+	Errors string `json:"error_file_id"`
+	Counts struct {
+		Total, Completed, Failed int
+	} `json:"request_counts"`
+}
+
+// askAPI sends a request to OpenAI's API. The connection may break: then the server died.
+func (d *death) askAPI(method, path, kind string, body []byte, key string) ([]byte, error) {
+	d.t.Helper()
+	req, err := http.NewRequestWithContext(d.t.Context(), method, d.s.At.Bedrock+path, bytes.NewReader(body))
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+sigv4.BearerOf(d.s.At.AccessKeyID, d.s.At.SecretAccessKey))
+	req.Header.Set("Content-Type", kind)
+	if key != "" {
+		req.Header.Set("Idempotency-Key", key)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err == nil && resp.StatusCode != http.StatusOK {
+		d.t.Fatalf("%s %s: %s: %s", method, path, resp.Status, text)
+	}
+	return text, err
+}
+
+// badRecord is how many records of a batch there are for each that fails.
+const badRecord = 10
+
+// apiLines are the input lines of a batch.
+func (d *death) apiLines() []byte {
+	var b bytes.Buffer
+	for n := range d.each {
+		messages := fmt.Sprintf(`[{"role":"user","content":"p%d"}]`, n)
+		if n%badRecord == badRecord-1 {
+			messages = "3"
+		}
+		fmt.Fprintf(&b, `{"custom_id":"r%d","method":"POST","url":"/v1/chat/completions","body":{"model":"m","messages":%s}}`+"\n", n, messages)
+	}
+	return b.Bytes()
+}
+
+// uploadFile uploads the input and returns its id.
+func (d *death) uploadFile() (id string, err error) {
+	var form bytes.Buffer
+	w := multipart.NewWriter(&form)
+	part, err := w.CreateFormFile("file", "day.jsonl")
+	if err == nil {
+		_, err = part.Write(d.apiLines())
+	}
+	if err == nil {
+		err = w.WriteField("purpose", "batch")
+	}
+	if err != nil || w.Close() != nil {
+		d.t.Fatal(err)
+	}
+	said, err := d.askAPI(http.MethodPost, "/v1/files", w.FormDataContentType(), form.Bytes(), "")
+	if err != nil {
+		return "", err
+	}
+	var f struct{ ID string }
+	return f.ID, json.Unmarshal(said, &f)
+}
+
+// batchOnItsWay dies while a batch goes to its end. Its client asks for it again with the same Idempotency-Key and gets the same one. Every record
+// has one line, in the file of answers or in that of errors, in the order of the input.
+func (d *death) batchOnItsWay() {
+	harness.EmbeddedS3Only(d.t)
+	d.each = 300
+	d.begin(5*time.Millisecond, "")
+	if !d.s.StartTo(d.point) {
+		d.t.Fatalf("the server ended at its start\n%s", d.s.Log())
+	}
+	file, err := d.uploadFile()
+	if strings.HasPrefix(d.point, "openai.file-stored") {
+		if err == nil {
+			d.t.Error("the answer came all the same")
+		}
+		d.s.Died()
+		d.s.Start()
+		said, err := d.askAPI(http.MethodGet, "/v1/files", "", nil, "")
+		var list struct {
+			Data []struct {
+				ID    string
+				Bytes int
+			}
+		}
+		if err != nil || json.Unmarshal(said, &list) != nil || len(list.Data) != 1 || list.Data[0].Bytes != len(d.apiLines()) {
+			d.t.Fatalf("the files are %s, %v; want the whole file, whose client has not heard of it", said, err)
+		}
+		file = list.Data[0].ID
+	} else if err != nil {
+		d.t.Fatal(err)
+	}
+	ask := fmt.Appendf(nil, `{"input_file_id":%q,"endpoint":"/v1/chat/completions","completion_window":"24h"}`, file)
+	create := func() (b apiBatch, err error) {
+		said, err := d.askAPI(http.MethodPost, "/v1/batches", "application/json", ask, "once")
+		if err == nil {
+			err = json.Unmarshal(said, &b)
+		}
+		return b, err
+	}
+	first, err := create()
+	if !strings.HasPrefix(d.point, "openai.file-stored") {
+		if err != nil {
+			d.t.Logf("the server died before the answer came: %v", err)
+		}
+		d.s.Died()
+		d.s.Start()
+	}
+	b, err := create()
+	if err != nil || first.ID != "" && first.ID != b.ID {
+		d.t.Fatalf("the repeated request made %q, and the first %q, %v", b.ID, first.ID, err)
+	}
+	for late := time.Now().Add(time.Minute); b.Status != "completed"; {
+		said, err := d.askAPI(http.MethodGet, "/v1/batches/"+b.ID, "", nil, "")
+		if err != nil || json.Unmarshal(said, &b) != nil || time.Now().After(late) || b.Status == "failed" {
+			d.t.Fatalf("the batch: %s, %v", said, err)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	bad := d.each / badRecord
+	if b.Counts.Total != d.each || b.Counts.Completed != d.each-bad || b.Counts.Failed != bad {
+		d.t.Errorf("the counts are %+v", b.Counts)
+	}
+	d.apiOutput(b.Output, 200, func(n int) bool { return n%badRecord != badRecord-1 })
+	d.apiOutput(b.Errors, 400, func(n int) bool { return n%badRecord == badRecord-1 })
+	all, prompts, _ := d.w.Requests()
+	if prompts != d.each-bad || all-prompts > slots {
+		d.t.Errorf("%d records asked, %d repeats", prompts, all-prompts)
+	}
+}
+
+// apiOutput checks that an output has one line for each record that is to be in it, in order.
+func (d *death) apiOutput(file string, status int, in func(n int) bool) {
+	d.t.Helper()
+	text, err := d.askAPI(http.MethodGet, "/v1/files/"+file+"/content", "", nil, "")
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSuffix(string(text), "\n"), "\n")
+	at := 0
+	for n := range d.each {
+		if !in(n) {
+			continue
+		}
+		var l struct {
+			ID       string `json:"custom_id"`
+			Response struct {
+				Status int             `json:"status_code"`
+				Body   json.RawMessage `json:"body"`
+			} `json:"response"`
+		}
+		if at == len(lines) || json.Unmarshal([]byte(lines[at]), &l) != nil || l.ID != fmt.Sprintf("r%d", n) || l.Response.Status != status ||
+			status == 200 && !strings.Contains(string(l.Response.Body), fmt.Sprintf("answer to p%d\"", n)) {
+			d.t.Fatalf("%s: line %d is not of r%d: %s", file, at+1, n, lines[min(at, len(lines)-1)])
+		}
+		at++
+	}
+	if at != len(lines) {
+		d.t.Errorf("%s has %d lines; want %d", file, len(lines), at)
+	}
+}
