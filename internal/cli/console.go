@@ -43,7 +43,7 @@ func (s *service) openConsole() (*console.Console, error) {
 			who, err := verify(r, nil)
 			return sigv4.Identity{Account: who.Account, Principal: who.Principal, Groups: who.Groups}, err
 		},
-		Jobs: consoleJobs{s}, Endpoint: s.base.Endpoint, Validate: s.validateUpload, Role: config.OwnRole, Bucket: defaultBucket,
+		Jobs: consoleJobs{s}, Endpoint: s.base.Endpoint, Validate: s.validateUpload, Records: s.recordsOfTable, Table: isTable, Role: config.OwnRole, Bucket: defaultBucket,
 		Dir: filepath.Join(c.Data, consoleFolder), Secure: s.cert != nil, Version: release.This().Version, Log: s.o.Log, Now: s.clock.Now,
 	}
 	if s.s3 != nil {

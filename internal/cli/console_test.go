@@ -256,3 +256,36 @@ func TestTheConsoleCanBeSwitchedOff(t *testing.T) {
 		t.Errorf("%d at %s", answer.StatusCode, answer.Request.URL.Path)
 	}
 }
+
+func TestPromptsInTheConsoleOnlyNameColumns(t *testing.T) {
+	for template, ok := range map[string]bool{
+		"Translate: {{.text}}": true, `{{index . "a b" | trim}} {{default "none" .note}} {{cut 10 (upper .x)}}`: true, "plain": true,
+		"{{range 1000000000}}{{end}}": false, `{{$a := "x"}}{{$a}}`: false, `{{define "a"}}x{{end}}{{.t}}`: false, `{{template "a"}}`: false, `{{replace "x" "xxxxxxxx" .a}}`: false,
+		`{{printf "%1000000d" 1}}`: false, "{{if .a}}x{{end}}": false, "{{with .a}}x{{end}}": false, "{{.a": false,
+	} {
+		if err := onlyColumns(template); (err == nil) != ok {
+			t.Errorf("%s: %v", template, err)
+		}
+	}
+}
+
+func TestATableBecomesAJobInTheConsole(t *testing.T) {
+	s, _ := startConsole(t)
+	alice := s.visitor("AKALICE", "alice-secret")
+	fields := func(prompt string) map[string]string {
+		return map[string]string{"model": "batholith.tiny-v1", "template": prompt}
+	}
+	const table = "ticket,text\nT1,the first question\nT2,the second question\n"
+	for prompt, want := range map[string]string{"Say {{.nothing}}": "the columns are: ", "{{range 9}}{{end}}": "may name columns"} {
+		if status, _, page := alice.upload("/console/submit", "tickets.csv", table, fields(prompt)); status != http.StatusBadRequest || !strings.Contains(page, want) {
+			t.Errorf("%s: %d\n%s", prompt, status, page)
+		}
+	}
+	if status, _, page := alice.upload("/console/submit", "tickets.parquet", "\x1f\x8bzipped", fields("x")); status != http.StatusBadRequest || !strings.Contains(page, "is compressed") {
+		t.Errorf("a compressed table: %d\n%s", status, page)
+	}
+	status, _, page := alice.upload("/console/submit", "tickets.csv", table, fields("Answer: {{.text}}"))
+	if status != http.StatusOK || !strings.Contains(page, "A job over this file would be accepted") || !strings.Contains(page, "Create the job with 2 records") {
+		t.Errorf("%d\n%s", status, page)
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"html/template"
+	"io"
 	"log/slog"
 	"net/http"
 	"os"
@@ -34,6 +35,10 @@ type Options struct {
 	Endpoint string
 	// Validate checks a file of records as the command validate does. model is an id or an alias.
 	Validate func(ctx context.Context, path, name, model string, typ batholith.InvocationType) (Validation, error)
+	// Records writes a record for each row of a table. template makes the prompts. The errors are for people.
+	Records func(ctx context.Context, path, name, template, model string, typ batholith.InvocationType, to io.Writer) error
+	// Table reports whether a file's name is that of a table.
+	Table func(name string) bool
 	// Role returns the ARN of the role that jobs of an account have by default.
 	Role func(account string) string
 	// Bucket is the one that is offered for the files of new jobs.

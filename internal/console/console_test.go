@@ -168,6 +168,14 @@ func newSite(t *testing.T) *site {
 		OutputDataConfig: &bedrock.OutputDataConfig{S3OutputDataConfig: &bedrock.S3OutputDataConfig{S3URI: "s3://b/out/"}},
 		Batholith:        &bedrock.JobNotes{Note: evil, Usage: &bedrock.JobUsage{InputTokens: 1234, OutputTokens: 567}, Backends: []bedrock.JobBackend{{Name: evil, State: "ready"}}}}
 	c, err := console.New(console.Options{API: s.api, Verify: s.api.verify, Jobs: history{}, Dir: s.dir, Now: s.now, Every: 10 * time.Millisecond, Bucket: "batholith",
+		Table: func(name string) bool { return strings.HasSuffix(name, ".csv") },
+		Records: func(_ context.Context, _, _, template, _ string, _ batholith.InvocationType, to io.Writer) error {
+			if strings.Contains(template, "bad") {
+				return errors.New("there is no column " + evil)
+			}
+			_, err := io.WriteString(to, "{}\n{}\n")
+			return err
+		},
 		Role: func(account string) string { return "arn:aws:iam::" + account + ":role/batholith" },
 		Validate: func(context.Context, string, string, string, batholith.InvocationType) (console.Validation, error) {
 			return console.Validation{Records: 2, Errors: 1, ErrorList: []console.Problem{{Line: 2, Reason: evil}}}, nil
@@ -572,10 +580,18 @@ func TestTheStreamsOfASessionAreBounded(t *testing.T) {
 // upload sends a file as the form of a page does.
 func (s *site) upload(path, token, name, text string) (int, string, string) {
 	s.t.Helper()
+	return s.uploadWith(path, token, name, text)
+}
+
+func (s *site) uploadWith(path, token, name, text string, fields ...string) (int, string, string) {
+	s.t.Helper()
 	var b strings.Builder
 	w := multipart.NewWriter(&b)
 	_ = w.WriteField("csrf", token) // a strings.Builder takes everything
 	_ = w.WriteField("model", "m.one")
+	for i := 0; i+1 < len(fields); i += 2 {
+		_ = w.WriteField(fields[i], fields[i+1])
+	}
 	part, _ := w.CreateFormFile("file", name)
 	_, _ = io.WriteString(part, text)
 	w.Close()
@@ -606,6 +622,27 @@ func TestAFileIsValidatedBeforeAnythingIsSent(t *testing.T) {
 	s.post(at+"/discard", url.Values{"csrf": {token}})
 	if files, _ := os.ReadDir(s.dir); len(files) != 0 {
 		t.Errorf("%d files are left after the discard", len(files))
+	}
+}
+
+func TestATableIsMadeIntoRecords(t *testing.T) {
+	s := newSite(t)
+	s.signIn()
+	token := s.token("/console/")
+	for template, want := range map[string]string{"": "write a prompt with the names of its columns", "bad": "there is no column &lt;script&gt;"} {
+		if status, _, text := s.uploadWith("/console/submit", token, "rows.csv", "a,b\n1,2\n", "template", template); status != http.StatusBadRequest || !strings.Contains(text, want) {
+			t.Errorf("the template %q: %d\n%s", template, status, text)
+		}
+	}
+	if files, _ := os.ReadDir(s.dir); len(files) != 0 {
+		t.Errorf("%d files are left of refused tables", len(files))
+	}
+	status, _, text := s.uploadWith("/console/submit", token, "rows.csv", "a,b\n1,2\n", "template", "Say {{.a}}")
+	if status != 200 || !strings.Contains(text, "rows.jsonl") || !strings.Contains(text, "made of the rows of <b>rows.csv</b>") {
+		t.Errorf("%d\n%s", status, text)
+	}
+	if files, _ := os.ReadDir(s.dir); len(files) != 1 {
+		t.Errorf("%d files wait, want the records alone", len(files))
 	}
 }
 

@@ -54,6 +54,7 @@ type received struct {
 	name   string // without folders
 	bytes  int64
 	fields map[string]string
+	file   *os.File // while it is written
 	once   sync.Once
 }
 
@@ -102,7 +103,7 @@ func (v *visit) receive() (*received, error) {
 	if err := v.patient(); err != nil {
 		return nil, err
 	}
-	got := &received{spool: v.c.spool, fields: map[string]string{}}
+	fields := map[string]string{}
 	for {
 		part, err := reader.NextPart()
 		switch {
@@ -111,22 +112,27 @@ func (v *visit) receive() (*received, error) {
 		case err != nil:
 			return nil, badRequest("The upload broke off. Send it again.")
 		case part.FormName() != "file":
-			if len(got.fields) >= mostFields {
+			if len(fields) >= mostFields {
 				return nil, badRequest("The form has too many fields.")
 			}
 			text, err := io.ReadAll(io.LimitReader(part, fieldBytes+1))
 			if err != nil || len(text) > fieldBytes {
 				return nil, badRequest("The field %s is too long.", part.FormName())
 			}
-			got.fields[part.FormName()] = string(text)
+			fields[part.FormName()] = string(text)
 			continue
 		}
-		if err := v.checkForm(got.fields["csrf"]); err != nil {
+		if err := v.checkForm(fields["csrf"]); err != nil {
 			return nil, err
 		}
-		if got.name = part.FileName(); got.name == "" {
+		if part.FileName() == "" {
 			return nil, badRequest("Choose a file.")
 		}
+		got, err := v.c.spool.create()
+		if err != nil {
+			return nil, err
+		}
+		got.name, got.fields = part.FileName(), fields
 		got.name = got.name[strings.LastIndexAny(got.name, `/\`)+1:]
 		if err := v.store(got, part); err != nil {
 			got.remove()
@@ -136,34 +142,49 @@ func (v *visit) receive() (*received, error) {
 	}
 }
 
+// create makes an empty file in the spool.
+func (s *spool) create() (*received, error) {
+	if err := os.MkdirAll(s.dir, 0o700); err != nil {
+		return nil, err
+	}
+	r := &received{spool: s, path: filepath.Join(s.dir, rand.Text())}
+	var err error
+	r.file, err = os.OpenFile(r.path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	return r, err
+}
+
+// Write adds bytes to the file. It refuses those for which there is no room.
+func (r *received) Write(p []byte) (int, error) {
+	switch n := int64(len(p)); {
+	case r.bytes+n > mostUpload:
+		return 0, &fault{http.StatusRequestEntityTooLarge, "The file is too large", "The console takes files of up to " + humanize.IBytes(mostUpload) + ", also of records that are made of a table. Use: batholith submit, or an S3 client."}
+	case !r.spool.take(n):
+		return 0, &fault{http.StatusServiceUnavailable, "There is no room for this file", "Too many files of others wait to be submitted. Try again later, or use: batholith submit"}
+	}
+	r.bytes += int64(len(p))
+	n, err := r.file.Write(p)
+	if err != nil {
+		err = fmt.Errorf("store an upload: %w", err)
+	}
+	return n, err
+}
+
+// close ends the writing.
+func (r *received) close() error { return r.file.Close() }
+
 // store writes a part to the spool.
 func (v *visit) store(got *received, part *multipart.Part) error {
-	if err := os.MkdirAll(v.c.spool.dir, 0o700); err != nil {
-		return err
-	}
-	got.path = filepath.Join(v.c.spool.dir, rand.Text())
-	f, err := os.OpenFile(got.path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
+	defer got.close()
 	rc := http.NewResponseController(v.w)
 	buffer := make([]byte, 256<<10)
 	for end := time.Now().Add(uploadTime); ; {
 		n, err := part.Read(buffer)
-		switch {
-		case got.bytes+int64(n) > mostUpload:
-			return &fault{http.StatusRequestEntityTooLarge, "The file is too large", "The console takes files of up to " + humanize.IBytes(mostUpload) + ". Use: batholith submit, or an S3 client."}
-		case !v.c.spool.take(int64(n)):
-			return &fault{http.StatusServiceUnavailable, "There is no room for this file", "Too many files of others wait to be submitted. Try again later, or use: batholith submit"}
-		}
-		got.bytes += int64(n)
-		if _, err := f.Write(buffer[:n]); err != nil {
-			return fmt.Errorf("store an upload: %w", err)
+		if _, err := got.Write(buffer[:n]); err != nil {
+			return err
 		}
 		switch {
 		case errors.Is(err, io.EOF):
-			return f.Close()
+			return got.close()
 		case err != nil || time.Now().After(end):
 			return badRequest("The upload broke off. Send it again.")
 		}
@@ -180,6 +201,7 @@ type draft struct {
 	session [sha256.Size]byte
 	began   time.Time
 	model   string
+	table   string // file that the records were made of; "": it is the file itself
 	found   Validation
 }
 

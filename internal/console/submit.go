@@ -2,6 +2,7 @@ package console
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"slices"
 	"strings"
@@ -46,7 +47,7 @@ func (c *Console) submitUpload(v *visit) error {
 	}
 	d := &draft{received: got, session: v.session.id, model: strings.TrimSpace(got.fields["model"])}
 	if err := c.examine(v, d); err != nil {
-		got.remove()
+		d.remove()
 		return err
 	}
 	c.spool.keep(d)
@@ -57,9 +58,12 @@ func (c *Console) submitUpload(v *visit) error {
 // examine validates the file of a draft.
 func (c *Console) examine(v *visit, d *draft) (err error) {
 	typ := batholith.InvocationType(d.fields["type"])
+	table := c.o.Table(d.name)
 	switch {
-	case !strings.HasSuffix(d.name, ".jsonl"):
-		return badRequest("%q does not end in .jsonl. A job reads files with one JSON record a line: {\"recordId\": \"1\", \"modelInput\": {…}}", d.name)
+	case !table && !strings.HasSuffix(d.name, ".jsonl"):
+		return badRequest("%q is neither a file of records, which ends in .jsonl, nor a table, which ends in .csv, .tsv, .json or .parquet.", d.name)
+	case table && strings.TrimSpace(d.fields["template"]) == "":
+		return badRequest("%q is a table: write a prompt with the names of its columns, such as: Translate to English: {{.text}}", d.name)
 	case d.model == "":
 		return badRequest("Choose a model.")
 	case typ != "" && typ != batholith.InvokeModel && typ != batholith.Converse:
@@ -75,9 +79,35 @@ func (c *Console) examine(v *visit, d *draft) (err error) {
 		return &fault{http.StatusServiceUnavailable, "The server is busy", "Too many files are being read. Try again."}
 	}
 	defer c.heavy.Release(1)
+	if table {
+		if err := c.compose(ctx, d, typ); err != nil {
+			return err
+		}
+	}
 	if d.found, err = c.o.Validate(ctx, d.path, d.name, d.model, typ); err != nil {
 		return badRequest("The file cannot be validated: %v", err)
 	}
+	return nil
+}
+
+// compose replaces the table of a draft by its records.
+func (c *Console) compose(ctx context.Context, d *draft, typ batholith.InvocationType) error {
+	out, err := c.spool.create()
+	if err != nil {
+		return err
+	}
+	err = c.o.Records(ctx, d.path, d.name, d.fields["template"], d.model, typ, out)
+	if err = errors.Join(err, out.close()); err != nil {
+		out.remove()
+		var f *fault
+		if errors.As(err, &f) {
+			return f
+		}
+		return badRequest("The table cannot be made into records: %v", err)
+	}
+	out.name, out.fields, d.table = d.name[:strings.LastIndexByte(d.name, '.')]+".jsonl", d.fields, d.name
+	d.remove()
+	d.received = out
 	return nil
 }
 
@@ -88,7 +118,7 @@ const validateTime = 3 * time.Minute
 type draftView struct {
 	Validation
 	ID, File, Name, OutputURI, InputURI string
-	Priority                            string
+	Table                               string // file that the records were made of
 	Expires                             time.Time
 }
 
@@ -96,7 +126,7 @@ type draftView struct {
 func (c *Console) draftView(d *draft) draftView {
 	name := newName(d.name, d.began)
 	base := "s3://" + c.o.Bucket + "/" + name + "-" + strings.ToLower(d.id[:3])
-	return draftView{Validation: d.found, ID: d.id, File: d.name, Name: name, InputURI: base + "/input/" + d.name, OutputURI: base + "/output/", Expires: d.began.Add(draftTime)}
+	return draftView{Validation: d.found, ID: d.id, File: d.name, Table: d.table, Name: name, InputURI: base + "/input/" + d.name, OutputURI: base + "/output/", Expires: d.began.Add(draftTime)}
 }
 
 // draftPage shows the validation, and the form that creates the job.

@@ -201,6 +201,15 @@ func TestThePages(t *testing.T) {
 	p.press(`form[action$="/resume"] button`)
 	p.until("gets requests again")
 
+	// A table and a prompt.
+	table := filepath.Join(t.TempDir(), "rows.csv")
+	if err := os.WriteFile(table, []byte("id,text\n1,good\n2,bad\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p.visit("/console/submit")
+	p.do(chromedp.SetValue("#template", "Translate: {{.text}}"), chromedp.SetUploadFiles("#file", []string{table}), chromedp.Submit("#file"), chromedp.WaitVisible("#validation"))
+	p.has("rows.jsonl", "The records were made of the rows of rows.csv", "Create the job with 2 records")
+
 	// An object goes up and away.
 	p.visit("/console/buckets/batholith?prefix=deep/")
 	p.do(chromedp.SetUploadFiles("#file", []string{broken}), chromedp.Submit("#file"))
