@@ -46,6 +46,11 @@ func gather(inputs []string) ([]localFile, error) {
 // gather is the function gather for a command: it also prints a warning for each path that was left out although
 // it may hold records, and refuses files of other forms.
 func (a *app) gather(inputs []string) ([]localFile, error) {
+	return a.gatherLines(inputs, batholith.LinesBedrock)
+}
+
+// gatherLines is gather for files of lines in a form.
+func (a *app) gatherLines(inputs []string, lines batholith.Lines) ([]localFile, error) {
 	files, leftOut, err := gatherAll(inputs)
 	for i, f := range files {
 		files[i].shown = a.unpacked[f.path]
@@ -54,7 +59,7 @@ func (a *app) gather(inputs []string) ([]localFile, error) {
 		a.tell("warning", "left out: "+why)
 	}
 	if err == nil {
-		err = refuseForms(files)
+		err = refuseForms(files, lines)
 	}
 	return files, err
 }

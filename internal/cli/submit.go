@@ -208,7 +208,7 @@ func (a *app) submit(ctx context.Context, c *clients, s submission) error {
 			return err
 		}
 		defer unpacked.close()
-		gathered, err := a.gather(unpacked.inputs)
+		gathered, err := a.gatherLines(unpacked.inputs, batholith.Lines(s.tags[batholith.InputTag]))
 		if err != nil {
 			return err
 		}
