@@ -138,14 +138,18 @@ func unpackTo(ctx context.Context, path, input string) error {
 }
 
 // stdin returns the standard input, whose reading fails when ctx ends: Ctrl-C must not wait for somebody who types.
-func stdin(ctx context.Context) io.Reader {
-	r, w := io.Pipe()
-	context.AfterFunc(ctx, func() { w.CloseWithError(context.Cause(ctx)) })
-	go func() { // until the end of the input, or of the process
-		_, err := io.Copy(w, struct{ io.Reader }{os.Stdin})
-		w.CloseWithError(err)
+func stdin(ctx context.Context) io.Reader { return interruptibly(ctx, os.Stdin) }
+
+// interruptibly returns a reader of r that fails with the cause of ctx when it ends, even while r gives nothing. Its goroutine ends with r, or
+// with the process.
+func interruptibly(ctx context.Context, r io.Reader) io.Reader {
+	out, in := io.Pipe()
+	context.AfterFunc(ctx, func() { in.CloseWithError(context.Cause(ctx)) })
+	go func() {
+		_, err := io.Copy(in, struct{ io.Reader }{r})
+		in.CloseWithError(err)
 	}()
-	return r
+	return out
 }
 
 // remove removes the copies that a job has used, when it has ended.

@@ -19,6 +19,7 @@ type sink struct {
 	file *os.File // nil: stdout
 	zip  *gzip.Writer
 	path string
+	mode fs.FileMode
 }
 
 // openSink returns a sink for the file of the flag -o; "" and - are stdout. Data on stdout is written as it is, except on a terminal.
@@ -36,6 +37,13 @@ func (a *app) openSink(path string) (*sink, error) {
 		}
 		return &sink{Writer: f, file: f}, nil
 	}
+	mode := fs.FileMode(0o644)
+	if info, err := os.Stat(path); err == nil { // it is replaced: its mode stays, and a link leads to the new content
+		mode = info.Mode().Perm()
+		if path, err = filepath.EvalSymlinks(path); err != nil {
+			return nil, files.PathAndReason(err)
+		}
+	}
 	f, err := os.CreateTemp(filepath.Dir(path), ".batholith-*")
 	if err != nil {
 		var why *fs.PathError
@@ -44,7 +52,7 @@ func (a *app) openSink(path string) (*sink, error) {
 		}
 		return nil, hint(fmt.Errorf("-o: %s cannot be written: %w", path, err), "name a file in a folder that exists and that you may write to")
 	}
-	s := &sink{Writer: f, file: f, path: path}
+	s := &sink{Writer: f, file: f, path: path, mode: mode}
 	if strings.EqualFold(filepath.Ext(path), ".gz") {
 		s.zip = gzip.NewWriter(f)
 		s.Writer = s.zip
@@ -82,7 +90,7 @@ func (s *sink) commit() error {
 		err = s.zip.Close()
 	}
 	if s.path != "" && err == nil {
-		err = s.file.Chmod(0o644)
+		err = s.file.Chmod(s.mode)
 	}
 	err = errors.Join(err, s.file.Close())
 	if err == nil && s.path != "" {

@@ -64,7 +64,7 @@ With --source, the table has the columns and rows of that table, in its order, a
 output_tokens. Records belong to rows by the number of the row that batholith records gave them, or by the column with the recordIds.
 A row without a record in the output has the error "` + records.NoAnswer + `". Without --source, each record is a row, with its recordId in record_id.
 
-The answer is the text of the model, in any family; a tool call and an embedding are JSON.` + clientHelp,
+The answer is the text of the model, in any family; a tool call and an embedding are JSON. An output in OpenAI's lines is read as well.` + clientHelp,
 		Example: `  batholith table batholith-out/8fj2k4l6m8n0 --source data.csv > answered.csv
   batholith table questions.jsonl.out --to jsonl
   batholith table nightly --source tickets.parquet --id ticket -o answered.parquet`,

@@ -27,7 +27,14 @@ type outcome struct {
 	Model jsontext.Value `json:"modelOutput"`
 	Error *struct {
 		Message string `json:"errorMessage"`
+		OpenAI  string `json:"message"` // in OpenAI's lines
 	} `json:"error"`
+	// The members of OpenAI's lines, which a job can have as its output.
+	CustomID *string `json:"custom_id"`
+	Response *struct {
+		Code int            `json:"status_code"`
+		Body jsontext.Value `json:"body"`
+	} `json:"response"`
 
 	file int // index of the output
 	line int64
@@ -124,6 +131,9 @@ func (o *outcomes) readLine() ([]byte, error) {
 // parseOutcome reads a line. The modelOutput is a part of the line.
 func parseOutcome(line []byte) (o outcome, err error) {
 	err = json.Unmarshal(line, &o, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+	if err == nil && o.CustomID != nil {
+		o.openAI()
+	}
 	switch {
 	case err != nil:
 		return o, errors.New("the line is not valid JSON, or not a line of an output")
@@ -131,4 +141,30 @@ func parseOutcome(line []byte) (o outcome, err error) {
 		return o, errors.New("the line has no modelOutput and no error: this is not a line of an output")
 	}
 	return o, nil
+}
+
+// openAI sets the members of Bedrock's lines by those of OpenAI's. A response with another status than 200 is an error; its message is that
+// of the body, if it has one.
+func (o *outcome) openAI() {
+	o.ID = *o.CustomID
+	switch {
+	case o.Error != nil:
+		o.Error.Message = o.Error.OpenAI
+	case o.Response != nil && o.Response.Code == 200:
+		o.Model = o.Response.Body
+	case o.Response != nil:
+		var body struct {
+			Error struct {
+				Message string `json:"message"`
+			} `json:"error"`
+		}
+		message := fmt.Sprintf("status %d", o.Response.Code)
+		if json.Unmarshal(o.Response.Body, &body) == nil && body.Error.Message != "" {
+			message = body.Error.Message
+		}
+		o.Error = &struct {
+			Message string `json:"errorMessage"`
+			OpenAI  string `json:"message"`
+		}{Message: message}
+	}
 }

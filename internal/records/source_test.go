@@ -235,6 +235,33 @@ func TestParquetColumnsKeepTheirTypes(t *testing.T) {
 	}
 }
 
+// The output of a job may be in OpenAI's lines.
+func TestOpenAIsLinesAreAnOutput(t *testing.T) {
+	out := filepath.Join(t.TempDir(), "a.jsonl.out")
+	lines := `{"id":"1","custom_id":"a","response":{"status_code":200,"request_id":"r","body":{"x":1}},"error":null}
+{"id":"2","custom_id":"b","response":{"status_code":400,"body":{"error":{"message":"too long"}}},"error":null}
+{"id":"3","custom_id":"c","response":null,"error":{"code":"batch_expired","message":"expired"}}
+{"id":"4","custom_id":"d","response":{"status_code":500,"body":null}}
+`
+	if err := os.WriteFile(out, []byte(lines), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	j := &Join{Outputs: []Output{{out, out}}, Read: func(output []byte) Said { return Said{Text: string(output)} }}
+	if _, err := j.Plan(); err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for values, err := range j.Rows(false) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, Text(values[0])+":"+Text(values[1])+Text(values[2]))
+	}
+	if want := `a:{"x":1} b:too long c:expired d:status 500`; strings.Join(got, " ") != want {
+		t.Errorf("%q", got)
+	}
+}
+
 // rowsOf is a CSV of any number of rows, which is made while it is read.
 type rowsOf struct {
 	left int
