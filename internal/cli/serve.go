@@ -176,12 +176,12 @@ It runs jobs of the models in its settings. Clients call the processes of this d
 	}
 	pages := ""
 	if c.Console.Enabled {
-		pages = "In a browser: " + at.Bedrock + console.Path + "\n"
+		pages = "   console " + at.Bedrock + console.Path
 	}
 	model, family := firstModel(c)
 	model, me := words.Quote(model), words.Quote(commandName())
-	plain.Fprintf(a.stderr, `Batholith is ready%s.  Bedrock API %s   S3 %s%s   data %s
-%sIn another terminal, in the same directory, type:
+	plain.Fprintf(a.stderr, `Batholith is ready%s.  Bedrock API %s%s   S3 %s%s   data %s
+In another terminal, in the same directory, type:
   eval "$(%s env%s)"
   echo '{"recordId":"1","modelInput":%s}' > hello.jsonl
   aws s3 mb s3://my-bucket && aws s3 cp hello.jsonl s3://my-bucket/in/
@@ -190,7 +190,7 @@ It runs jobs of the models in its settings. Clients call the processes of this d
     --output-data-config s3OutputDataConfig={s3Uri=s3://my-bucket/out/}
   # or shorter:
   %s submit hello.jsonl --model %s --wait && %s jobs
-`, as, at.Bedrock, at.S3, store, c.Data, pages, me, dataFlag(c)+settingsFlag(c), helloBody(family), model, words.Quote(c.DefaultRole()), me, model, me)
+`, as, at.Bedrock, pages, at.S3, store, c.Data, me, dataFlag(c)+settingsFlag(c), helloBody(family), model, words.Quote(c.DefaultRole()), me, model, me)
 }
 
 // dataFlag returns the flag that names the data directory to another command, or "" for the default one.

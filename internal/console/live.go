@@ -104,6 +104,10 @@ func (v *visit) stream(look func() (parts map[string]string, last bool, err erro
 		}
 		return out.Flush()
 	}
+	// The server's time for the whole request would end the stream.
+	if err := out.SetReadDeadline(time.Now().Add(streamTime + streamPatience)); err != nil {
+		return err
+	}
 	if _, err := fmt.Fprint(v.w, "retry: 2000\n\n"); err != nil {
 		return nil
 	}

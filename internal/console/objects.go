@@ -126,7 +126,8 @@ func (c *Console) download(v *visit) error {
 	for {
 		n, err := out.Body.Read(buffer)
 		if n > 0 {
-			if err := to.SetWriteDeadline(time.Now().Add(pieceTime)); err != nil {
+			until := time.Now().Add(pieceTime)
+			if err := errors.Join(to.SetWriteDeadline(until), to.SetReadDeadline(until)); err != nil { // the read deadline of a request ends its answer too
 				return err
 			}
 			if _, err := v.w.Write(buffer[:n]); err != nil {

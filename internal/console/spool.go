@@ -85,13 +85,10 @@ func (s *spool) give(n int64) {
 	s.bytes -= n
 }
 
-// patient gives the request time for a long upload.
+// patient gives the request time for a long upload, of a browser to the console or of the console to a bucket.
 func (v *visit) patient() error {
-	rc := http.NewResponseController(v.w)
-	if err := rc.SetReadDeadline(time.Now().Add(arrivalPause)); err != nil {
-		return err
-	}
-	return rc.SetWriteDeadline(time.Now().Add(uploadTime))
+	rc, until := http.NewResponseController(v.w), time.Now().Add(uploadTime)
+	return errors.Join(rc.SetReadDeadline(until), rc.SetWriteDeadline(until))
 }
 
 // receive reads a form with one file, which must be its last part. The form's token is checked before the file is read.
