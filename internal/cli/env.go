@@ -20,7 +20,7 @@ import (
 // envCommand returns the command env. It is the only command that prints a secret: its output is for a shell to
 // evaluate.
 func (a *app) envCommand() *cobra.Command {
-	var asJSON bool
+	var asJSON, forOpenAI bool
 	cmd := &cobra.Command{
 		Use:   "env",
 		Short: "Print export lines that point the AWS tools at the server of this data directory",
@@ -29,14 +29,18 @@ The AWS CLI, the SDKs and the commands of batholith use these variables.
 
 The embedded S3 accepts the access key of the Bedrock API. An external S3 has its own keys: then AWS_ACCESS_KEY_ID or AWS_PROFILE is
 set to the S3's, from the settings (s3.access_key_id, s3.profile; name the file with --config), and AWS_BEARER_TOKEN_BEDROCK to a key
-for the Bedrock API. If the settings contain no keys for the S3, the shell's own are left unchanged.`,
+for the Bedrock API. If the settings contain no keys for the S3, the shell's own are left unchanged.
+
+With --openai, OPENAI_BASE_URL and OPENAI_API_KEY point OpenAI's libraries at the server, too.`,
 		Example: `  eval "$(batholith env)"
   eval "$(batholith env --data /var/lib/batholith)"
-  eval "$(batholith env --config other.yaml)"`,
+  eval "$(batholith env --config other.yaml)"
+  eval "$(batholith env --openai)"`,
 		Args: arguments(0, -1, ""),
 	}
 	s := a.bindSettings(cmd, "data", "client.cert", "client.key")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	cmd.Flags().BoolVar(&forOpenAI, "openai", false, "print the variables of OpenAI's libraries as well")
 	cmd.RunE = func(*cobra.Command, []string) error {
 		c, err := a.loadBy(config.LoadClient, s)
 		if err != nil {
@@ -45,6 +49,9 @@ for the Bedrock API. If the settings contain no keys for the S3, the shell's own
 		e, err := a.serverEnvironment(c)
 		if err != nil {
 			return err
+		}
+		if forOpenAI {
+			e.vars = append(e.vars, e.openAI...)
 		}
 		if err := a.printEnvironment(e.vars, asJSON); err != nil || asJSON {
 			return err
@@ -57,8 +64,9 @@ for the Bedrock API. If the settings contain no keys for the S3, the shell's own
 // environment holds the variables that the AWS tools need to reach a server, and the names of variables that must
 // be unset because they would take precedence.
 type environment struct {
-	vars  []variable
-	unset []string
+	vars   []variable
+	unset  []string
+	openAI []variable // for OpenAI's libraries
 }
 
 // variable is one variable of the environment.
@@ -94,7 +102,7 @@ func (a *app) serverEnvironment(c *config.Config) (*environment, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &environment{}
+	e := &environment{openAI: []variable{{"OPENAI_BASE_URL", server.Bedrock + "/openai/v1"}, {"OPENAI_API_KEY", sigv4.BearerOf(key.ID, key.Secret)}}}
 	e.set("AWS_ENDPOINT_URL_BEDROCK", server.Bedrock)
 	e.set("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", server.Bedrock)
 	e.set("AWS_ENDPOINT_URL_S3", s3Endpoint(server))

@@ -288,7 +288,26 @@ func (l *Lifecycle) inputs(ctx context.Context, place blob.Place, job batholith.
 	if why := l.o.LimitsNow().RefuseBytes(files); why != "" {
 		return nil, &refusal{message: why}
 	}
-	return files, nil
+	return files, besideErrors(job, files)
+}
+
+// besideErrors refuses an input whose output would lie below the errors of another: a file system cannot hold both.
+func besideErrors(job batholith.Job, files []batholith.File) error {
+	if job.OutputLines != batholith.LinesOpenAI {
+		return nil
+	}
+	errs := make(map[string]string, len(files))
+	for _, f := range files {
+		errs[strings.TrimSuffix(f.Output, batholith.OutputSuffix)+batholith.ErrorSuffix] = f.Key
+	}
+	for _, f := range files {
+		for at, c := range f.Output {
+			if other := errs[f.Output[:at]]; c == '/' && other != "" {
+				return refuse("The input %s cannot be part of a job: its output would lie below the errors of %s; rename the folder", f.Key, other)
+			}
+		}
+	}
+	return nil
 }
 
 // Inputs resolves the key of an input s3Uri: to the object of that name, or to the .jsonl objects below it, in the order of keys. prefix is

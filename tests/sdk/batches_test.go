@@ -40,6 +40,11 @@ forbid(principal, action in [Action::"s3:GetObject", Action::"s3:PutObject", Act
 	if said, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, said)
 	}
+	cmd = exec.CommandContext(t.Context(), "node", "--input-type=module", "-e", documented(t, dir))
+	cmd.Env = append(os.Environ(), "OPENAI_BASE_URL="+s.Bedrock+"/openai/v1", "OPENAI_API_KEY="+apiKey)
+	if said, err := cmd.CombinedOutput(); err != nil || !strings.HasPrefix(string(said), `{"id":"batch_req_`) || !strings.Contains(string(said), `"custom_id":"1"`) {
+		t.Errorf("the program of docs/openai.md: %v\n%s", err, said)
+	}
 	env := append(os.Environ(), "AWS_ENDPOINT_URL_BEDROCK="+s.Bedrock, "AWS_ENDPOINT_URL_S3="+s.S3, "AWS_ACCESS_KEY_ID="+keyID, "AWS_SECRET_ACCESS_KEY="+secret, "AWS_REGION="+region)
 	run := func(args ...string) string {
 		cmd := exec.CommandContext(t.Context(), binary, args...)
@@ -58,7 +63,31 @@ forbid(principal, action in [Action::"s3:GetObject", Action::"s3:PutObject", Act
 			verified++
 		}
 	}
-	if verified != 4 {
+	if verified != 5 {
 		t.Errorf("%d jobs were verified, in:\n%s", verified, listed)
 	}
+}
+
+// documented returns the program of docs/openai.md. It reads the documented input from a folder.
+func documented(t *testing.T, dir string) string {
+	t.Helper()
+	text, err := os.ReadFile("../../docs/openai.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	program, input := "", ""
+	for line := range strings.Lines(string(text)) {
+		code, is := strings.CutPrefix(line, "    ")
+		switch {
+		case is && strings.HasPrefix(code, `{"custom_id"`):
+			input += code
+		case is && (strings.HasPrefix(code, "import fs") || program != "" && !strings.Contains(program, "console.log")):
+			program += code
+		}
+	}
+	path := filepath.Join(dir, "day.jsonl")
+	if err := os.WriteFile(path, []byte(input), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return strings.Replace(program, `"day.jsonl"`, fmt.Sprintf("%q", path), 1)
 }

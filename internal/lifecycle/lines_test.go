@@ -1,0 +1,42 @@
+package lifecycle
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/batholith/batholith"
+	"github.com/batholith/batholith/internal/jsonl"
+)
+
+func TestNoOutputLiesBelowTheErrorsOfAnother(t *testing.T) {
+	files := []batholith.File{{Key: "in/x.jsonl", Output: "x.jsonl.out"}, {Key: "in/x.jsonl.err/y.jsonl", Output: "x.jsonl.err/y.jsonl.out"}}
+	job := batholith.Job{Request: batholith.Request{OutputLines: batholith.LinesOpenAI}}
+	if err := besideErrors(job, files); err == nil || !strings.Contains(err.Error(), "below the errors of in/x.jsonl") {
+		t.Errorf("both were taken: %v", err)
+	}
+	if err := besideErrors(job, files[:1]); err != nil {
+		t.Error(err)
+	}
+	if err := besideErrors(batholith.Job{}, files); err != nil {
+		t.Errorf("a job in Bedrock's lines: %v", err)
+	}
+}
+
+func TestAllLinesOfABatchNameItsModel(t *testing.T) {
+	l := &Lifecycle{o: Options{Names: func(batholith.Job) []string { return []string{"m", "alias"} }}}
+	batch := batholith.Job{Request: batholith.Request{InputLines: batholith.LinesOpenAI, Batch: &batholith.Batch{File: "file-1"}}}
+	tagged := batholith.Job{Request: batholith.Request{InputLines: batholith.LinesOpenAI}}
+	for body, want := range map[string][2]string{ // what a batch over a file says, and another job
+		`{"model":"m"}`: {}, `{"model":"alias"}`: {}, `{"model":"gpt-4o"}`: {"a batch has one model", "a batch has one model"}, `{}`: {"is missing", ""}, `{"model":7}`: {"is missing", ""},
+	} {
+		for i, job := range []batholith.Job{batch, tagged} {
+			why := l.otherModels(job)(jsonl.Line{Input: []byte(body)})
+			if (want[i] == "") != (why == "") || !strings.Contains(why, want[i]) {
+				t.Errorf("%s of job %d: %q; want %q", body, i, why, want[i])
+			}
+		}
+	}
+	if l.otherModels(batholith.Job{}) != nil {
+		t.Error("the lines of a job of Bedrock's are looked at")
+	}
+}
