@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+
 	"github.com/batholith/batholith/internal/config"
 )
 
@@ -241,6 +243,21 @@ func TestTheBucketBrowserStoresAndDeletesOneObject(t *testing.T) {
 	for _, bucket := range []string{"no-such-bucket", "UPPER"} {
 		if status, _, _ := alice.get("/console/buckets/" + url.PathEscape(bucket)); status < 400 {
 			t.Errorf("bucket %q: %d", bucket, status)
+		}
+	}
+}
+
+func TestABucketOfTheVisitorIsOffered(t *testing.T) {
+	s, _ := startConsole(t)
+	bucket := "eves-bucket"
+	if _, err := s.s3(eve).CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: &bucket}); err != nil {
+		t.Fatal(err)
+	}
+	record := `{"recordId":"1","modelInput":{"messages":[{"role":"user","content":"Hello"}],"max_tokens":4}}`
+	for id, want := range map[string]string{"AKEVE": "s3://eves-bucket/", "AKALICE": "s3://batholith/"} {
+		v := s.visitor(id, map[string]string{"AKEVE": "eve-secret", "AKALICE": "alice-secret"}[id])
+		if _, _, page := v.upload("/console/submit", "a.jsonl", record, map[string]string{"model": "batholith.tiny-v1"}); !strings.Contains(page, `name="input" value="`+want) {
+			t.Errorf("%s is not offered %s:\n%s", id, want, page)
 		}
 	}
 }

@@ -8,7 +8,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/bedrock"
@@ -122,10 +124,26 @@ type draftView struct {
 	Expires                             time.Time
 }
 
-// view returns the page of a draft.
-func (c *Console) draftView(d *draft) draftView {
+// bucketFor returns the bucket that is offered to a visitor: that of the settings, if it is one of the visitor's, else the visitor's first.
+func (c *Console) bucketFor(v *visit) string {
+	client, done, err := v.s3()
+	if err != nil {
+		return c.o.Bucket
+	}
+	defer done()
+	ctx, cancel := context.WithTimeout(v.r.Context(), objectTime)
+	defer cancel()
+	out, err := client.ListBuckets(ctx, &s3.ListBucketsInput{})
+	if err != nil || len(out.Buckets) == 0 || slices.ContainsFunc(out.Buckets, func(b types.Bucket) bool { return aws.ToString(b.Name) == c.o.Bucket }) {
+		return c.o.Bucket // who may not list buckets may still use one; the upload tells
+	}
+	return aws.ToString(out.Buckets[0].Name)
+}
+
+// draftView returns the page of a draft.
+func (c *Console) draftView(d *draft, bucket string) draftView {
 	name := newName(d.name, d.began)
-	base := "s3://" + c.o.Bucket + "/" + name + "-" + strings.ToLower(d.id[:3])
+	base := "s3://" + bucket + "/" + name + "-" + strings.ToLower(d.id[:3])
 	return draftView{Validation: d.found, ID: d.id, File: d.name, Table: d.table, Name: name, InputURI: base + "/input/" + d.name, OutputURI: base + "/output/", Expires: d.began.Add(draftTime)}
 }
 
@@ -135,7 +153,7 @@ func (c *Console) draftPage(v *visit) error {
 	if d == nil {
 		return notFound("This file is not here any more: a file waits for an hour, and as long as you are signed in. Choose it again.")
 	}
-	return v.show("draft", "New job", "submit", c.draftView(d))
+	return v.show("draft", "New job", "submit", c.draftView(d, c.bucketFor(v)))
 }
 
 // draftAct creates the job of a draft, or discards it. The server is asked whether it takes the job before the file is stored.
@@ -153,10 +171,10 @@ func (c *Console) draftAct(v *visit) error {
 	default:
 		return notFound("A draft has no such button.")
 	}
-	view, form := c.draftView(d), v.r.PostForm
+	form := v.r.PostForm
 	input, ok := parseURI(strings.TrimSpace(form.Get("input")))
 	if !ok || !strings.HasSuffix(input.Key, ".jsonl") {
-		return badRequest("The input must be an s3:// URI that ends in .jsonl, such as %s", view.InputURI)
+		return badRequest("The input must be an s3:// URI that ends in .jsonl, such as s3://my-bucket/in/%s", d.name)
 	}
 	in := bedrock.CreateModelInvocationJobInput{JobName: strings.TrimSpace(form.Get("name")), ModelID: d.model, RoleARN: c.o.Role(v.who.Account), ModelInvocationType: d.found.Type,
 		ClientRequestToken: d.id, // a second click creates no second job
