@@ -15,7 +15,6 @@ func Points() []Point {
 		{"store.migrated", "a database without jobs"},
 		{"cli.s3-opened", "a bucket without objects"},
 		{"cli.recovered", "a journal that was taken up, and released chunks"},
-		{"openai.file-stored", "a file whose client has not heard of it"},
 		{"control.created", "a job that its client has not heard of"},
 		{"lifecycle.moved", "a status that nobody acts on yet"},
 		{"lifecycle.probed", "the object that tried the access to the output"},
@@ -37,7 +36,6 @@ func Points() []Point {
 		{"lifecycle.sealed", "the same, to which nobody can commit, and a publisher that has written nothing"},
 		{"results.begun", "an upload that no row names"},
 		{"results.registered", "an upload without parts, and its row"},
-		{"results.errors-published", "the errors of a file whose output is in OpenAI's lines, and perhaps not its answers"},
 		{"results.published", "the output of a file, and no manifest"},
 		{"results.manifested", "the whole output of a job that is not terminal, with a large manifest"},
 		{"lifecycle.decided", "a job that can only become what its output says, what the output was made of, and a manifest in the database"},
@@ -51,6 +49,14 @@ func Points() []Point {
 		{"dispatch.drained", "a worker that has chunks and does not send"},
 		{"dispatch.released", "an orderly end, but for the journal"},
 		{"results.closed", "an orderly end of everything but the S3 and the database"},
+	}
+}
+
+// BatchPoints lists the points that only batches of OpenAI's API pass, and jobs whose output is in OpenAI's lines, in their order.
+func BatchPoints() []Point {
+	return []Point{
+		{"openai.file-stored", "a file whose client has not heard of it"},
+		{"results.errors-published", "the errors of a file whose output is in OpenAI's lines, and perhaps not its answers"},
 	}
 }
 

@@ -114,7 +114,7 @@ func TestEveryPointHasAStory(t *testing.T) {
 		name, _, _ := strings.Cut(at, ":")
 		met = append(met, name)
 	}
-	for _, p := range failpoint.Points() {
+	for _, p := range slices.Concat(failpoint.Points(), failpoint.BatchPoints()) {
 		if !slices.Contains(met, p.Name) {
 			t.Errorf("no test dies at %s, which leaves %s", p.Name, p.Left)
 		}
