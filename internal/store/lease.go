@@ -75,7 +75,7 @@ func (s *Store) holds(ctx context.Context, query string, args ...any) (bool, err
 func (d dialect) claim(living int, lost bool) string {
 	pending := `state = 'pending' OR `
 	if lost {
-		pending = `state = 'leased' AND `
+		pending = `state <> 'pending' AND ` // and not done: leased. It is written so that the chunks are read in order
 	}
 	const set, returning = `UPDATE chunks SET state = 'leased', owner = $1, epoch = epoch + 1 WHERE (job, n) IN (`, `) RETURNING ` + chunkColumns
 	free := `SELECT job, n FROM chunks WHERE job = $2 AND state <> 'done' AND (` + pending + `owner <> $1 AND NOT ` + among("owner", 4, living) + `)
