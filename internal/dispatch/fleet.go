@@ -360,7 +360,7 @@ func (q *queue) weigh() {
 func (q *queue) workers() float64 {
 	own, others := 0, 0
 	for _, l := range q.lanes() {
-		n, size := l.limit.InFlight(), l.limit.Size()
+		n, size := l.limit.Peak(), l.limit.Size()
 		if 4*n >= 3*size {
 			n = max(n, size)
 		}

@@ -38,6 +38,7 @@ type Limiter struct {
 	trial    bool      // after an outage: the limit is 1 until a request is answered
 	held     int       // slots taken: requests in flight, and outcomes that are not in the journal yet
 	flying   int       // requests in flight
+	peak     peak      // of them
 	took     recent    // mean time of an answer, in seconds
 	answer   time.Time // latest request that was not refused
 	gate     gate
@@ -296,6 +297,7 @@ func (l *Limiter) Begin() Flight {
 		default:
 		}
 	}
+	l.peak.see(now, l.flying)
 	l.ceiling.sends.sent(now, l.fleet.share)
 	f := Flight{sent: now, probe: l.gate.closed && l.gate.probe == slotTaken}
 	if f.probe {
@@ -314,6 +316,7 @@ func (l *Limiter) Land(f *Flight) {
 	defer l.mu.Unlock()
 	now := l.now()
 	l.pass(now)
+	l.peak.see(now, l.flying)
 	l.flying--
 	l.landed++
 	f.took = now.Sub(f.sent)
@@ -328,6 +331,28 @@ func (l *Limiter) InFlight() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.flying
+}
+
+// Peak is the largest number of requests that were in flight in the last second or two. Requests that a server answers together leave it without
+// requests for a moment; Peak does not show this.
+func (l *Limiter) Peak() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.peak.see(l.now(), l.flying)
+	return max(l.peak.before, l.peak.most)
+}
+
+// peak is the largest of the numbers that were seen in the present second, and in the one before it.
+type peak struct {
+	since        time.Time // beginning of the present second
+	before, most int
+}
+
+func (p *peak) see(now time.Time, n int) {
+	if now.Sub(p.since) >= time.Second {
+		p.before, p.most, p.since = p.most, 0, now
+	}
+	p.most = max(p.most, n)
 }
 
 // Sending receives a value when a request is sent to a backend that had none. It is 1-buffered and never closed.
