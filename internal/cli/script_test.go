@@ -2,6 +2,7 @@ package cli
 
 import (
 	"database/sql"
+	"fmt"
 	"os"
 	"testing"
 
@@ -27,28 +28,39 @@ func TestStories(t *testing.T) {
 	testscript.Run(t, stories(testscript.Params{Dir: "testdata/script"}))
 }
 
-// TestRetryOnPostgreSQL runs the story of retry with the other database.
-func TestRetryOnPostgreSQL(t *testing.T) {
+// TestStoriesOnPostgreSQL runs the stories of jobs with the other database.
+func TestStoriesOnPostgreSQL(t *testing.T) {
 	if raced.On {
 		t.Skip("the stories run without the race detector")
 	}
-	database := pgtest.Shared(t).Database(t)
-	t.Cleanup(func() { // when the story has ended
-		db, err := sql.Open("pgx", database)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer db.Close()
-		n := 0
-		if err := db.QueryRow("SELECT COUNT(*) FROM jobs").Scan(&n); err != nil || n == 0 {
-			t.Errorf("the database has %d jobs of the story, %v", n, err)
-		}
-	})
-	testscript.Run(t, stories(testscript.Params{Files: []string{"testdata/script/retry.txtar"}}, "BATHOLITH_STORE", database))
+	server := pgtest.Shared(t)
+	for _, name := range []string{"retry", "forget", "pause", "sample", "caps", "prices", "tail", "openai", "events", "reload", "restart"} {
+		t.Run(name, func(t *testing.T) {
+			database := server.Database(t)
+			t.Cleanup(func() { // when the story has ended
+				db, err := sql.Open("pgx", database)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer db.Close()
+				n := 0
+				if err := db.QueryRow("SELECT COUNT(*) FROM jobs").Scan(&n); err != nil || n == 0 {
+					t.Errorf("the database has %d jobs of the story, %v", n, err)
+				}
+			})
+			testscript.Run(t, stories(testscript.Params{Files: []string{"testdata/script/" + name + ".txtar"}}, "BATHOLITH_STORE", database))
+		})
+	}
 }
 
 // stories completes the parameters of stories, whose environment gets the pairs of names and values.
 func stories(p testscript.Params, more ...string) testscript.Params {
+	p.Condition = func(name string) (bool, error) {
+		if name != "postgres" {
+			return false, fmt.Errorf("there is no condition %q", name)
+		}
+		return len(more) > 0, nil
+	}
 	p.RequireExplicitExec, p.RequireUniqueNames, p.Cmds = true, true, storyCommands
 	p.Setup = func(e *testscript.Env) error {
 		// No story may reach for the keys or the metadata of the machine that it runs on.

@@ -3,6 +3,7 @@ package cli
 import (
 	"bufio"
 	"bytes"
+	"database/sql"
 	"encoding/json"
 	"errors"
 	"io"
@@ -33,6 +34,36 @@ var storyCommands = map[string]func(ts *testscript.TestScript, neg bool, args []
 	"bytes":  writeBytes,
 	"model":  modelCommand,
 	"hook":   hookCommand,
+	"stored": stored,
+}
+
+// stored TEXT: some row of the PostgreSQL database has the text. ! stored TEXT: none has.
+func stored(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) != 1 {
+		ts.Fatalf("usage: stored TEXT")
+	}
+	db, err := sql.Open("pgx", ts.Getenv("BATHOLITH_STORE"))
+	ts.Check(err)
+	defer db.Close()
+	rows, err := db.Query("SELECT quote_ident(tablename) FROM pg_tables WHERE schemaname = 'public'")
+	ts.Check(err)
+	var tables, with []string
+	for rows.Next() {
+		var name string
+		ts.Check(rows.Scan(&name))
+		tables = append(tables, name)
+	}
+	ts.Check(rows.Err())
+	for _, name := range tables {
+		var n int
+		ts.Check(db.QueryRow("SELECT COUNT(*) FROM "+name+" AS r WHERE strpos(r::text, $1) > 0", args[0]).Scan(&n))
+		if n > 0 {
+			with = append(with, name)
+		}
+	}
+	if neg != (len(with) == 0) {
+		ts.Fatalf("of the tables %q, %q have rows with %q", tables, with, args[0])
+	}
 }
 
 // exits CODE COMMAND…: the command ends with this exit code. Its output is there for stdout and stderr to match.
