@@ -23,6 +23,9 @@ type someTable struct {
 func drawTable(t *rapid.T, f Format) (all someTable) {
 	typed := f == JSON || f == JSONL || f == Parquet
 	names := rapid.SliceOfNDistinct(rapid.StringMatching(`[a-zäß",; \n.]{1,6}|answer|error`), 1, 5, rapid.ID).Draw(t, "names")
+	if len(names) == 1 { // without a comma beside it, a semicolon separates columns
+		names[0] = strings.ReplaceAll(names[0], ";", ":")
+	}
 	for _, n := range names {
 		kind := KindText
 		if typed {
