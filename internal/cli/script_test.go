@@ -34,7 +34,7 @@ func TestStoriesOnPostgreSQL(t *testing.T) {
 		t.Skip("the stories run without the race detector")
 	}
 	server := pgtest.Shared(t)
-	for _, name := range []string{"retry", "forget", "pause", "sample", "caps", "prices", "tail", "openai", "events", "reload", "restart"} {
+	for _, name := range []string{"retry", "forget", "pause", "sample", "caps", "openai", "events"} {
 		t.Run(name, func(t *testing.T) {
 			database := server.Database(t)
 			t.Cleanup(func() { // when the story has ended
