@@ -415,7 +415,7 @@ type Backend struct {
 	// begins there.
 	Dir string `yaml:"dir"`
 	// Protocol of the server: openai, anthropic (Messages API), bedrock (Bedrock's runtime),
-	// ollama (Ollama's own) or tei (Hugging Face Text Embeddings Inference).
+	// ollama (Ollama's own) or tei (Hugging Face Text Embeddings Inference); absent: openai.
 	Protocol string `yaml:"protocol"`
 	// The server's own name for the model; absent: the id above. A server of exec that lists
 	// one model only is asked for that one.
@@ -492,7 +492,7 @@ type Backend struct {
 	// true: this server gets requests only while no other one of the model can be used, for example
 	// because it costs money.
 	Standby bool `yaml:"standby"`
-	// Timeout of one attempt.
+	// Timeout of one attempt; absent: 10m.
 	Timeout time.Duration `yaml:"timeout"`
 
 	// APIKey is the value of the variable APIKeyEnv.
