@@ -8,6 +8,18 @@ type Census struct {
 	Kept   int        // terminal jobs whose output could not be written, and whose results are kept
 	Living int        // workers
 	Lost   int        // workers that ended within the last hour without giving up their lease
+	Events []Backlog  // events that receivers have not got
+}
+
+// MaxBacklog bounds how many waiting events of a receiver are counted.
+const MaxBacklog = 10_000
+
+// Backlog is the events of one status that a receiver has not got: among the first MaxBacklog after its last one, of all statuses.
+type Backlog struct {
+	Receiver string // name in the settings; the database also keeps receivers that the settings had earlier
+	Status   Status
+	Waiting  int
+	Oldest   time.Time
 }
 
 // JobGroup is the jobs of one model that are in one status.

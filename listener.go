@@ -26,6 +26,10 @@ type Listener struct {
 
 	Moved  func(Moved)  // a job's status changed
 	Paused func(Paused) // a class of requests waits, because a backend fails on it
+
+	Capped  func(Capped)  // a job is paused, because a cap is reached
+	Sampled func(Sampled) // a job's sample was sent
+	Posted  func(Posted)  // an event was posted to a receiver, or given up
 }
 
 // Attempt is one request for one record.
@@ -90,3 +94,34 @@ type Paused struct {
 	Class   string // in words
 	Kind    FailureKind
 }
+
+// Capped is a job that reached a cap.
+type Capped struct {
+	Job   string
+	Model string // catalogue id
+	Cap   Cap
+}
+
+// Sampled is the end of a job's sample.
+type Sampled struct {
+	Job     string
+	Model   string // catalogue id
+	Records int    // of the sample
+	Passed  bool   // false: all records failed in the same way, and the job is paused
+}
+
+// Posted is one request to a receiver of events, or the end of the attempts for an event.
+type Posted struct {
+	Receiver string // host, or the name in the settings
+	Outcome  PostOutcome
+}
+
+// PostOutcome is how a request to a receiver of events ended.
+type PostOutcome string
+
+// The outcomes.
+const (
+	PostDelivered PostOutcome = "delivered"
+	PostFailed    PostOutcome = "failed"   // it is sent again, or given up
+	PostGivenUp   PostOutcome = "given_up" // it is not sent again; follows a PostFailed
+)

@@ -72,6 +72,7 @@ func (s *service) watch() {
 	if notice := s.o.Notice; notice != nil {
 		from.DiskFull = func() bool { return notice() == diskIsFull }
 	}
+	from.Receivers = s.receivers
 	from.Models = func() (ids []string) {
 		for _, m := range s.engine.Models().Models() {
 			ids = append(ids, m.ID)

@@ -27,6 +27,7 @@ import (
 	"github.com/batholith/batholith/internal/console"
 	"github.com/batholith/batholith/internal/door"
 	"github.com/batholith/batholith/internal/engine"
+	"github.com/batholith/batholith/internal/events"
 	"github.com/batholith/batholith/internal/failpoint"
 	"github.com/batholith/batholith/internal/kms"
 	"github.com/batholith/batholith/internal/managed"
@@ -58,24 +59,25 @@ type addresses struct{ Bedrock, S3 string }
 // service is one running service. Its members are set in the order of the start and do not change afterwards,
 // except ready, now and reloads.
 type service struct {
-	o       serveOptions
-	store   *store.Store
-	s3      *s3serve.Server // nil with an external S3
-	keys    *kms.Ring       // of the embedded S3
-	places  *engine.Places
-	policy  *authz.Policies
-	audit   *audit.Log           // nil: there is none
-	callers *keys                // that may call
-	cert    *certs.Keeper        // of the API; nil: plain HTTP
-	s3cert  *certs.Keeper        // of the embedded S3
-	models  *engine.Models       // of a worker
-	metrics *telemetry.Telemetry // nil: none
-	traces  *telemetry.Traces    // nil: nothing is traced
-	engine  *engine.Engine
-	calls   http.Handler     // the API; nil in a process without it
-	console *console.Console // nil: there are no web pages
-	clock   engine.Clock     // of the database
-	ready   atomic.Bool      // jobs can be taken and run
+	o         serveOptions
+	store     *store.Store
+	s3        *s3serve.Server // nil with an external S3
+	keys      *kms.Ring       // of the embedded S3
+	places    *engine.Places
+	policy    *authz.Policies
+	audit     *audit.Log           // nil: there is none
+	callers   *keys                // that may call
+	cert      *certs.Keeper        // of the API; nil: plain HTTP
+	s3cert    *certs.Keeper        // of the embedded S3
+	models    *engine.Models       // of a worker
+	metrics   *telemetry.Telemetry // nil: none
+	traces    *telemetry.Traces    // nil: nothing is traced
+	engine    *engine.Engine
+	receivers []events.Receiver // of events
+	calls     http.Handler      // the API; nil in a process without it
+	console   *console.Console  // nil: there are no web pages
+	clock     engine.Clock      // of the database
+	ready     atomic.Bool       // jobs can be taken and run
 
 	servers  *managed.Servers              // that a worker starts
 	base     object.Config                 // how the service itself reaches the S3
@@ -202,6 +204,7 @@ func (s *service) work(ctx context.Context, api, scrapes, profiles net.Listener,
 	if o.Receivers, err = receivers(s.o.Config); err != nil {
 		return err
 	}
+	s.receivers = o.Receivers
 	o.Account = s.o.Config.Account
 	o.Sample = func(j batholith.Job) int { return s.settings().Sample(j) }
 	o.Price = func(names ...string) batholith.Price { return s.settings().Price(names...) }

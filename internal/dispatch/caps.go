@@ -204,6 +204,9 @@ func (f *feed) capped(take context.Context, a batholith.Allowance, next batholit
 	if err != nil && !errors.Is(err, batholith.ErrMoved) {
 		return err
 	}
+	if told := f.d.o.Listener.Capped; told != nil && err == nil {
+		told(batholith.Capped{Job: f.job.ID, Model: f.job.Model, Cap: c})
+	}
 	<-take.Done() // the lifecycle sees the pause, and ends take
 	return context.Cause(take)
 }

@@ -160,6 +160,7 @@ func (f *feed) sendSample(take context.Context, chunks []batholith.Chunk, n int)
 		if err := f.passSample(take); err != nil {
 			return err
 		}
+		f.sampled(s.sent+before, true)
 		return f.release(take)
 	}
 	why := f.sampleFailed(s, s.sent+before)
@@ -168,8 +169,18 @@ func (f *feed) sendSample(take context.Context, chunks []batholith.Chunk, n int)
 	if err != nil && !errors.Is(err, batholith.ErrMoved) {
 		return err
 	}
+	if err == nil {
+		f.sampled(s.sent+before, false)
+	}
 	<-take.Done() // the lifecycle sees the pause, and ends take
 	return context.Cause(take)
+}
+
+// sampled tells the listener how a sample ended.
+func (f *feed) sampled(records int, passed bool) {
+	if told := f.d.o.Listener.Sampled; told != nil {
+		told(batholith.Sampled{Job: f.job.ID, Model: f.job.Model, Records: records, Passed: passed})
+	}
 }
 
 // sampleFailed is the reason of the pause.

@@ -22,7 +22,8 @@ type ServerState struct {
 	Address string // base URL; "": the backend has none
 	Out     string // why it gets no requests; "": it does, or is drained
 	Standby bool
-	Paused  int // classes of requests that wait because the server fails on them
+	Drained bool // an operator drains it
+	Paused  int  // classes of requests that wait because the server fails on them
 
 	Sample       limit.Sample // its limit, and what is in flight
 	Calls        int          // interactive calls in flight
@@ -78,6 +79,7 @@ func (h *host) state() (s ServerState, ok bool) {
 		s.Usable = s.Usable || l.usable()
 		l.mu.Lock()
 		s.Out = l.out
+		s.Drained = s.Drained || l.drained
 		l.mu.Unlock()
 		s.Paused += int(l.paused.Load())
 	}

@@ -435,7 +435,7 @@ func (e *Engine) Run(ctx context.Context) error {
 
 // courier delivers events to the receivers. Of several workers, one has the duty to deliver to a receiver.
 func (e *Engine) courier() *events.Courier {
-	o := events.Options{Store: e.o.Store, Receivers: e.o.Receivers, Log: e.o.Log, Now: e.clock.Now}
+	o := events.Options{Store: e.o.Store, Receivers: e.o.Receivers, Log: e.o.Log, Now: e.clock.Now, Listener: e.o.Listener}
 	if e.o.Shared {
 		o.Mine = func(ctx context.Context, receiver string) (bool, error) {
 			return e.o.Store.Undertake(ctx, e.id, "events "+receiver)

@@ -84,7 +84,7 @@ func (d *delivery) read(ctx context.Context) error {
 		}
 		d.more = len(changes) == page
 		for _, c := range changes {
-			e := &event{Change: c, settled: !d.r.wants(c.Status)}
+			e := &event{Change: c, settled: !d.r.Wants(c.Status)}
 			d.order, d.last = append(d.order, e), c.Seq
 			if !e.settled {
 				d.jobs[c.Job] = append(d.jobs[c.Job], e)
@@ -145,10 +145,12 @@ func (d *delivery) finish(e *event) {
 	}
 	if e.err == nil {
 		d.taken++
+		d.posted(batholith.PostDelivered)
 		d.recovered()
 		d.settle(e)
 		return
 	}
+	d.posted(batholith.PostFailed)
 	now := time.Now()
 	if e.tries++; e.tries == 1 {
 		e.waits, e.taken = backoff.New(leastWait, mostWait), d.taken
@@ -175,7 +177,15 @@ func (d *delivery) finish(e *event) {
 		log.Debug("an event was not taken", "tries", e.tries, "again_in", wait)
 		return
 	}
+	d.posted(batholith.PostGivenUp)
 	d.settle(e)
+}
+
+// posted tells the listener how a request ended.
+func (d *delivery) posted(how batholith.PostOutcome) {
+	if f := d.c.o.Listener.Posted; f != nil {
+		f(batholith.Posted{Receiver: d.r.Label(), Outcome: how})
+	}
 }
 
 // recovered notes that the receiver takes events again.

@@ -31,6 +31,8 @@ type Options struct {
 	// Mine reports whether this process delivers to a receiver. nil: it always does. If two processes deliver, a receiver gets events twice.
 	Mine func(ctx context.Context, receiver string) (bool, error)
 	Now  func() time.Time // of the database; nil: of this process
+	// Listener is told of each request.
+	Listener batholith.Listener
 }
 
 // Courier delivers events.

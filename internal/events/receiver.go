@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"fmt"
 	"net/http"
+	"net/url"
 	"time"
 
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
@@ -36,14 +37,22 @@ type Receiver struct {
 	transport http.RoundTripper // of tests; nil: HTTP
 }
 
-// wants reports whether the receiver gets changes to this status.
-func (r *Receiver) wants(s batholith.Status) bool {
+// Wants reports whether the receiver gets changes to this status.
+func (r *Receiver) Wants(s batholith.Status) bool {
 	for _, w := range r.Statuses {
 		if w == s {
 			return true
 		}
 	}
 	return len(r.Statuses) == 0
+}
+
+// Label names the receiver in metrics: its name, or the host of a URL, whose path may be secret.
+func (r *Receiver) Label() string {
+	if u, err := url.Parse(r.Name); err == nil && u.Host != "" {
+		return u.Host
+	}
+	return r.Name
 }
 
 // client returns the HTTP client of the receiver. It follows no redirect: a POST would become a GET without a body.

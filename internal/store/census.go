@@ -37,6 +37,9 @@ func (s *Store) Census(ctx context.Context) (c batholith.Census, err error) {
 		return c, wrap("count", "jobs with kept results", err)
 	}
 	c.Kept = kept[0]
+	if c.Events, err = s.backlogs(ctx); err != nil {
+		return c, wrap("count", "waiting events", err)
+	}
 	c.Living, c.Lost, err = s.workers(ctx)
 	return c, wrap("count", "workers", err)
 }

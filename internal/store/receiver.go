@@ -3,6 +3,8 @@ package store
 import (
 	"context"
 	"database/sql"
+
+	"github.com/batholith/batholith"
 )
 
 // Receiver returns the cursor of a receiver of events: the number of the last one that it has got. A receiver that the database does not know
@@ -30,4 +32,41 @@ func (s *Store) PutReceiver(ctx context.Context, name string, seq int64) error {
 		_, err := tx.ExecContext(ctx, `INSERT INTO receivers (name, seq) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET seq = excluded.seq WHERE receivers.seq < excluded.seq`, name, seq)
 		return err
 	}))
+}
+
+// The statements of backlogs. In PostgreSQL, events that have no number yet wait too.
+const (
+	serialBacklogQuery = `SELECT status, count(*), min(at) FROM (SELECT status, at FROM events WHERE seq > $1 ORDER BY seq LIMIT $2) AS waiting GROUP BY status`
+	backlogQuery       = `SELECT status, count(*), min(at) FROM (
+			(SELECT status, at FROM events WHERE number > $1 ORDER BY number LIMIT $2)
+			UNION ALL (SELECT status, at FROM events WHERE number IS NULL LIMIT $2)) AS waiting GROUP BY status`
+)
+
+// backlogs counts what receivers have not got.
+func (s *Store) backlogs(ctx context.Context) (all []batholith.Backlog, err error) {
+	type cursor struct {
+		name string
+		seq  int64
+	}
+	cursors, err := read(ctx, s, func(rows *sql.Rows) (c cursor, err error) { return c, rows.Scan(&c.name, &c.seq) }, `SELECT name, seq FROM receivers ORDER BY name`)
+	if err != nil {
+		return nil, err
+	}
+	query := serialBacklogQuery
+	if !s.dialect.serial() {
+		query = backlogQuery
+	}
+	for _, c := range cursors {
+		of, err := read(ctx, s, func(rows *sql.Rows) (b batholith.Backlog, err error) {
+			var at int64
+			err = rows.Scan(&b.Status, &b.Waiting, &at)
+			b.Receiver, b.Oldest = c.name, fromMillis(at)
+			return b, err
+		}, query, c.seq, batholith.MaxBacklog)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, of...)
+	}
+	return all, nil
 }

@@ -27,6 +27,8 @@ var (
 
 	waitingJobs = desc("batholith_waiting_jobs", "Jobs of this worker that wait, since an attempt has failed or others are before them: turn (to be validated), buckets, validation, read, store (finished records), publication, end.", "reason")
 
+	backendDrained = desc("batholith_service_backend_drained", "1 if an operator drains the model server.", labelModel, labelBackend)
+
 	// What several workers measure alike is of the service.
 	backendLimit   = desc("batholith_service_backend_limit_requests", "Requests in flight that the model server is found to take, of all processes together, by how that was found: configured, slots, gauges, goodput.", labelModel, labelBackend, "source")
 	backendRunning = desc("batholith_service_backend_running_requests", "Requests that the model server processes, of all its clients, as it says.", labelModel, labelBackend)
@@ -51,7 +53,7 @@ func newGauges(from *atomic.Pointer[Sources]) gauges { return gauges{from} }
 // Describe implements prometheus.Collector.
 func (gauges) Describe(to chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{backendUp, backendPaused, backendOwn, backendInFlight, backendBusy, backendCalls, backendWaiting, queueJobs, queueReady, waitingJobs,
-		backendLimit, backendRunning, backendQueued, lateJobs, memoryUsed, memorySize, outcomesHeld, outcomesBound, outcomesJobs, journalBytes, journalFailing, diskFull} {
+		backendDrained, backendLimit, backendRunning, backendQueued, lateJobs, memoryUsed, memorySize, outcomesHeld, outcomesBound, outcomesJobs, journalBytes, journalFailing, diskFull} {
 		to <- d
 	}
 }
@@ -108,7 +110,7 @@ func dispatched(s dispatch.State, set func(*prometheus.Desc, float64, ...string)
 	for _, one := range s.Servers {
 		at := name{one.Model, one.Backend}
 		if all, ok := servers[at]; ok {
-			one.Usable = one.Usable || all.Usable
+			one.Usable, one.Drained = one.Usable || all.Usable, one.Drained || all.Drained
 			one.Paused += all.Paused
 			one.Calls += all.Calls
 			one.WaitingCalls += all.WaitingCalls
@@ -121,6 +123,7 @@ func dispatched(s dispatch.State, set func(*prometheus.Desc, float64, ...string)
 	for at, one := range servers {
 		labels := []string{at.model, at.backend}
 		set(backendUp, bit(one.Usable), labels...)
+		set(backendDrained, bit(one.Drained), labels...)
 		set(backendPaused, float64(one.Paused), labels...)
 		set(backendOwn, float64(one.Sample.Own), labels...)
 		set(backendInFlight, float64(one.Sample.InFlight), labels...)

@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/batholith/batholith"
+	"github.com/batholith/batholith/internal/events"
 )
 
 // The gauges of the whole service, as the database says.
@@ -21,6 +22,8 @@ var (
 	pendingRecords = desc("batholith_service_pending_records", "Records of accepted jobs that have no outcome yet.", labelModel)
 	pendingTokens  = desc("batholith_service_pending_tokens", "Tokens, input and output, that the pending records are expected to take, from the mean of the model's processed records; absent while none is known.", labelModel)
 	keptJobs       = desc("batholith_service_kept_jobs", "Terminal jobs whose output could not be written, and whose results are kept.")
+	waitingEvents  = desc("batholith_service_waiting_events", "Events that the receiver has not got, at most 10,000.", labelReceiver)
+	oldestEvent    = desc("batholith_service_oldest_waiting_event_timestamp_seconds", "When the oldest event that the receiver has not got came; absent if none waits.", labelReceiver)
 	workers        = desc("batholith_service_workers", "Workers: living, or lost within the last hour without giving up their lease.", "state")
 )
 
@@ -54,7 +57,7 @@ func newService(from *atomic.Pointer[Sources], mean func(model string) float64) 
 
 // Describe implements prometheus.Collector.
 func (*service) Describe(to chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{storeUp, serviceJobs, pausedJobs, oldestJob, nextDeadline, pendingRecords, pendingTokens, keptJobs, workers} {
+	for _, d := range []*prometheus.Desc{storeUp, serviceJobs, pausedJobs, oldestJob, nextDeadline, pendingRecords, pendingTokens, keptJobs, waitingEvents, oldestEvent, workers} {
 		to <- d
 	}
 }
@@ -76,6 +79,11 @@ func (s *service) Collect(to chan<- prometheus.Metric) {
 	set(keptJobs, float64(c.Kept))
 	set(workers, float64(c.Living), "living")
 	set(workers, float64(c.Lost), "lost")
+	for label, b := range backlogs(c, from.Receivers) {
+		if set(waitingEvents, float64(b.Waiting), label); b.Waiting > 0 {
+			set(oldestEvent, seconds(b.Oldest), label)
+		}
+	}
 	for _, g := range c.Jobs {
 		set(serviceJobs, float64(g.Jobs), g.Model, string(g.Status))
 		set(oldestJob, seconds(g.Oldest), g.Model, string(g.Status))
@@ -90,6 +98,26 @@ func (s *service) Collect(to chan<- prometheus.Metric) {
 			set(pendingTokens, w.records*w.mean, model)
 		}
 	}
+}
+
+// backlogs sums what the receivers have not got and want, by their labels.
+func backlogs(c batholith.Census, receivers []events.Receiver) map[string]batholith.Backlog {
+	all := map[string]batholith.Backlog{}
+	for i := range receivers {
+		r := &receivers[i]
+		sum := all[r.Label()]
+		for _, b := range c.Events {
+			if b.Receiver != r.Name || !r.Wants(b.Status) {
+				continue
+			}
+			sum.Waiting += b.Waiting
+			if sum.Oldest.IsZero() || b.Oldest.Before(sum.Oldest) {
+				sum.Oldest = b.Oldest
+			}
+		}
+		all[r.Label()] = sum
+	}
+	return all
 }
 
 // seconds is a time as Prometheus has it.

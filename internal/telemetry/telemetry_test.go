@@ -18,6 +18,7 @@ import (
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/bedrock"
 	"github.com/batholith/batholith/internal/dispatch"
+	"github.com/batholith/batholith/internal/events"
 	"github.com/batholith/batholith/internal/limit"
 	"github.com/batholith/batholith/internal/results"
 	"github.com/batholith/batholith/internal/runtime"
@@ -38,6 +39,11 @@ func full() *Telemetry {
 	l.Merged(batholith.Merged{Took: time.Second})
 	l.Published(batholith.Published{Final: true, Bytes: 100, Took: time.Second})
 	l.Moved(batholith.Moved{Job: at.Job, Model: "m", From: batholith.StatusInProgress, To: batholith.StatusCompleted, Submitted: time.Unix(0, 0), At: time.Unix(60, 0)})
+	l.Capped(batholith.Capped{Job: at.Job, Model: "m", Cap: batholith.Cap{Principal: "p", Monthly: true}})
+	l.Sampled(batholith.Sampled{Job: at.Job, Model: "m", Records: 10})
+	for _, how := range []batholith.PostOutcome{batholith.PostDelivered, batholith.PostFailed, batholith.PostGivenUp} {
+		l.Posted(batholith.Posted{Receiver: "hook", Outcome: how})
+	}
 	t.Answered(bedrock.Observation{Operation: "CreateModelInvocationJob", Took: time.Second})
 	t.Called(runtime.Observation{Operation: "ConverseStream", Model: "m", First: time.Second, Took: 2 * time.Second})
 	t.Used("m", batholith.Tokens{Input: 1, Output: 1})
@@ -50,19 +56,25 @@ func full() *Telemetry {
 				{Model: "m", Status: batholith.StatusInProgress, Jobs: 2, Oldest: time.Unix(1, 0), Deadline: time.Unix(1000, 0), Records: 100, Processed: 40, Tokens: 400},
 				{Model: "m", Status: batholith.StatusScheduled, Jobs: 1, Oldest: time.Unix(2, 0), Deadline: time.Unix(500, 0), Records: 40},
 				{Model: "n", Status: batholith.StatusValidating, Jobs: 1, Oldest: time.Unix(3, 0), Deadline: time.Unix(900, 0)},
-			}, Living: 2, Lost: 1}, nil
+			}, Living: 2, Lost: 1, Events: []batholith.Backlog{
+				{Receiver: "hook", Status: batholith.StatusCompleted, Waiting: 2, Oldest: time.Unix(20, 0)},
+				{Receiver: "hook", Status: batholith.StatusFailed, Waiting: 3, Oldest: time.Unix(10, 0)},
+				{Receiver: "hook", Status: batholith.StatusValidating, Waiting: 5, Oldest: time.Unix(5, 0)}, // not wanted
+				{Receiver: "removed", Status: batholith.StatusFailed, Waiting: 7, Oldest: time.Unix(1, 0)},
+			}}, nil
 		},
 		Dispatch: func() dispatch.State {
 			return dispatch.State{Servers: []dispatch.ServerState{
-				{Backend: "h:1", Model: "m", Usable: true, Paused: 1, Sample: limit.Sample{Limit: 16, Own: 8, InFlight: 4, Source: "slots"}},
+				{Backend: "h:1", Model: "m", Usable: true, Drained: true, Paused: 1, Sample: limit.Sample{Limit: 16, Own: 8, InFlight: 4, Source: "slots"}},
 				{Backend: "h:1", Model: "m", Sample: limit.Sample{Limit: 4, Own: 4, InFlight: 2, Source: "slots"}}, // the same address with another key
 			}, Queues: []dispatch.QueueState{{Model: "m", Jobs: 3, Late: 1, Ready: 9}}}
 		},
-		Outcomes: func() (results.State, bool) { return results.State{Pending: 5, PendingBound: 10}, true },
-		Waiting:  func() map[string]int { return map[string]int{"store": 1, "read": 0} },
-		Memory:   func() (int64, int64) { return 1, 2 },
-		DiskFull: func() bool { return true },
-		Models:   func() []string { return []string{"m", "n", "idle"} },
+		Outcomes:  func() (results.State, bool) { return results.State{Pending: 5, PendingBound: 10}, true },
+		Waiting:   func() map[string]int { return map[string]int{"store": 1, "read": 0} },
+		Memory:    func() (int64, int64) { return 1, 2 },
+		DiskFull:  func() bool { return true },
+		Receivers: []events.Receiver{{Name: "hook", Statuses: []batholith.Status{batholith.StatusCompleted, batholith.StatusFailed}}, {Name: "https://hooks.example/secret/path"}},
+		Models:    func() []string { return []string{"m", "n", "idle"} },
 	})
 	return t
 }
@@ -114,7 +126,7 @@ func TestNamesFollowPrometheusConventions(t *testing.T) {
 // A label with many values costs memory here and in Prometheus for as long as it keeps samples. These have few.
 func TestLabelsHaveFewValues(t *testing.T) {
 	few := []string{labelModel, labelOperation, labelProvider, labelTokens, labelError, labelBackend, "server_address", "server_port", "outcome", "operation", "direction",
-		"status", "state", "source", "reason", "final", "version", "revision", "goversion"}
+		"status", "state", "source", "reason", "final", labelReceiver, "cap", "version", "revision", "goversion"}
 	for name, f := range gathered(t, full()) {
 		if strings.HasPrefix(name, "go_") || strings.HasPrefix(name, "process_") {
 			continue
@@ -179,6 +191,15 @@ func TestPendingWorkIsSummedByModel(t *testing.T) {
 		{"batholith_records_total", 2, []string{labelModel, "m", "outcome", "refused"}},
 		{"batholith_record_tokens_total", 5, []string{labelModel, "m", labelTokens, "output"}},
 		{"batholith_data_disk_full", 1, nil},
+		{"batholith_service_backend_drained", 1, []string{labelBackend, "h:1"}},
+		{"batholith_service_waiting_events", 5, []string{labelReceiver, "hook"}},
+		{"batholith_service_waiting_events", 0, []string{labelReceiver, "hooks.example"}},
+		{"batholith_service_oldest_waiting_event_timestamp_seconds", 10, []string{labelReceiver, "hook"}},
+		{"batholith_event_posts_total", 1, []string{labelReceiver, "hook", "outcome", "failed"}},
+		{"batholith_events_given_up_total", 1, []string{labelReceiver, "hook"}},
+		{"batholith_caps_reached_total", 1, []string{labelModel, "m", "cap", "principal_month"}},
+		{"batholith_caps_reached_total", 0, []string{labelModel, "n", "cap", "job"}},
+		{"batholith_samples_total", 1, []string{labelModel, "m", "outcome", "failed"}},
 	} {
 		if got := value(t, m, tt.name, tt.pairs...); got != tt.want {
 			t.Errorf("%s %v is %v, want %v", tt.name, tt.pairs, got, tt.want)
