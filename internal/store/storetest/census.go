@@ -17,6 +17,7 @@ func counting() []law {
 	return []law{
 		{"TheCensusCountsWhatIsNotTerminal", census},
 		{"TheCensusTellsLostWorkersFromThoseThatLeft", censusOfWorkers},
+		{"TheCensusCountsTheEventsThatReceiversHaveNotGot", censusOfEvents},
 	}
 }
 
@@ -101,4 +102,32 @@ func censusOfWorkers(t *testing.T, p Port) {
 	workers(1, 1)
 	beat("dies", 5*time.Second)
 	workers(2, 0)
+}
+
+func censusOfEvents(t *testing.T, p Port) {
+	create(t, p, newJob(1)) // before the receiver
+	_, err := p.Receiver(t.Context(), "hook")
+	no(t, err)
+	waiting := func() map[batholith.Status]int {
+		c, err := p.Census(t.Context())
+		no(t, err)
+		all := map[batholith.Status]int{}
+		for _, b := range c.Events {
+			if b.Receiver != "hook" || b.Oldest.IsZero() {
+				t.Errorf("backlog %+v", b)
+			}
+			all[b.Status] = b.Waiting
+		}
+		return all
+	}
+	same(t, waiting(), map[batholith.Status]int{})
+	for n := 2; n < 4; n++ {
+		j := create(t, p, newJob(n))
+		moveTo(t, p, j.ID, batholith.StatusSubmitted, batholith.StatusValidating, batholith.StatusFailed)
+	}
+	same(t, waiting(), map[batholith.Status]int{batholith.StatusSubmitted: 2, batholith.StatusValidating: 2, batholith.StatusFailed: 2}) // not read, so without numbers
+	seq, err := p.Receiver(t.Context(), "another")
+	no(t, err)
+	no(t, p.PutReceiver(t.Context(), "hook", seq))
+	same(t, waiting(), map[batholith.Status]int{})
 }
