@@ -14,6 +14,7 @@ import (
 
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/backup"
+	"github.com/batholith/batholith/internal/raced"
 	"github.com/batholith/batholith/internal/simlm"
 	"github.com/batholith/batholith/internal/store"
 )
@@ -23,6 +24,9 @@ import (
 // machine is lost, and the backup is restored on another one. Each record is answered once, nothing is repeated beyond what was in flight at a
 // kill, no job takes more than its cap, and nothing is left behind.
 func TestADayOfChangesKeepsTheLaws(t *testing.T) {
+	if raced.On {
+		t.Skip("the day runs without the race detector, which makes minutes of it")
+	}
 	simulate(t, 1, simSetup{models: 2, calm: true, failures: &simlm.Failures{}}, func(s *simulation) {
 		s.caps = func(j batholith.Job) []batholith.Cap { return batholith.CapsOf(j.Tags, "USD") }
 		w := s.worker("w")
