@@ -19,7 +19,7 @@ const module = "github.com/batholith/batholith"
 var layers = [][]string{
 	{"."},
 	{"internal/pgtest", "internal/jsonscan", "internal/plain", "internal/words", "internal/audit", "internal/follow", "internal/door", "internal/backoff", "internal/raced", "internal/document", "internal/system", "internal/release"},
-	{"internal/bedrock", "internal/sigv4", "internal/authz", "internal/oidc", "internal/certs", "internal/blob", "internal/jsonl", "internal/dialect", "internal/failpoint", "internal/memory", "internal/limit", "internal/kms", "internal/network", "internal/reuse", "internal/records"},
+	{"internal/bedrock", "internal/sigv4", "internal/authz", "internal/oidc", "internal/certs", "internal/blob", "internal/jsonl", "internal/dialect", "internal/failpoint", "internal/memory", "internal/limit", "internal/kms", "internal/network", "internal/reuse", "internal/records", "internal/preview"},
 	{"internal/control", "internal/lifecycle", "internal/dispatch", "internal/results", "internal/catalog", "internal/sts", "internal/runtime", "internal/meter", "internal/openai"},
 	{"internal/store", "internal/object", "internal/files", "internal/s3serve", "internal/managed", "internal/upstream", "internal/tinylm", "internal/simlm",
 		"internal/console", "internal/events"},

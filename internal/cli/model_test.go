@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/batholith/batholith/internal/preview"
 )
 
 // heldModel is a model server whose answers a story can hold back, so that it decides what is in flight when.
@@ -154,9 +156,7 @@ func (m *heldModel) chat(w http.ResponseWriter, r *http.Request) {
 
 // textOfContent is a message's text, be it a string or blocks.
 func textOfContent(raw json.RawMessage) string {
-	var v any
-	_ = json.Unmarshal(raw, &v) // raw has been parsed once
-	return textOf(v)
+	return preview.Prompt(fmt.Appendf(nil, `{"prompt":%s}`, raw))
 }
 
 // turn waits until an answer to the prompt may be given, and counts it.

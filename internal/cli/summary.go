@@ -13,6 +13,7 @@ import (
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/files"
 	"github.com/batholith/batholith/internal/plain"
+	"github.com/batholith/batholith/internal/preview"
 	"github.com/batholith/batholith/internal/words"
 )
 
@@ -136,7 +137,7 @@ func (s summary) samples() []sample {
 		eachLine(path, func(line []byte) bool {
 			var l answerLine
 			if json.Unmarshal(line, &l) == nil && l.ModelOutput != nil {
-				all = append(all, sample{id: l.RecordID, prompt: inShort(l.ModelInput, promptOf), answer: inShort(l.ModelOutput, answerOf)})
+				all = append(all, sample{id: l.RecordID, prompt: inShort(l.ModelInput, preview.Prompt), answer: inShort(l.ModelOutput, answerOf)})
 			}
 			return len(all) < sampleCount
 		})

@@ -22,6 +22,7 @@ import (
 
 	"github.com/batholith/batholith/internal/bedrock"
 	"github.com/batholith/batholith/internal/plain"
+	"github.com/batholith/batholith/internal/preview"
 )
 
 // Bounds of a page that reads outputs.
@@ -208,7 +209,7 @@ func parseOutcome(line []byte, n int64) (o outcome) {
 	if err := json.Unmarshal(line, &l); err != nil {
 		return outcome{Error: "The line is not JSON.", Output: plain.Line(plain.Short(string(line), 500))}
 	}
-	o = outcome{ID: l.ID, Prompt: texts(l.Input, true), Answer: texts(l.Output, false), Input: indent(l.Input), Output: indent(l.Output)}
+	o = outcome{ID: l.ID, Prompt: cut(preview.Conversation(l.Input)), Answer: cut(strings.Join(preview.Answer(l.Output), "\n")), Input: indent(l.Input), Output: indent(l.Output)}
 	if l.Error != nil {
 		o.Code, o.Error = l.Error.Code, cmp.Or(l.Error.Message, "The record failed.")
 	}

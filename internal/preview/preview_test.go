@@ -1,6 +1,9 @@
-package cli
+package preview
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
 func TestPromptsAndAnswersAreFoundInEveryFamily(t *testing.T) {
 	for _, tt := range []struct{ name, input, output, prompt, answer string }{
@@ -22,14 +25,31 @@ func TestPromptsAndAnswersAreFoundInEveryFamily(t *testing.T) {
 		{"cohere", `{"message":"Hi"}`, `{"text":"Hello.","finish_reason":"COMPLETE"}`, "Hi", "Hello."},
 		{"cohere embeddings", `{"texts":["Hi","there"]}`, `{"id":"x","embeddings":{"float":[[1,2]]}}`, "Hi", "an embedding of 2 numbers"},
 		{"deepseek", `{"prompt":"Hi"}`, `{"choices":[{"text":"Hello.","stop_reason":"stop"}]}`, "Hi", "Hello."},
-		{"unheard of", `{"x":1}`, `{"y":2}`, "", `{"y":2}`},
+		{"openai embeddings", `{"input":"Hi"}`, `{"data":[{"embedding":[1,2,3]}]}`, "Hi", "an embedding of 3 numbers"},
+		{"several choices", `{"prompt":"Hi"}`, `{"choices":[{"text":"a"},{"message":{"content":null,"tool_calls":[{"function":{"name":"f"}},{"function":{"name":"g"}}]}}]}`, "Hi", "a|calls the tool f|calls the tool g"},
+		{"unheard of", `{"x":1}`, `{"y":2}`, "", ""},
 		{"no object", `[]`, `3`, "", ""},
 	} {
-		if got := promptOf([]byte(tt.input)); got != tt.prompt {
+		if got := Prompt([]byte(tt.input)); got != tt.prompt {
 			t.Errorf("%s: prompt %q, want %q", tt.name, got, tt.prompt)
 		}
-		if got := answerOf([]byte(tt.output)); got != tt.answer {
+		if got := strings.Join(Answer([]byte(tt.output)), "|"); got != tt.answer {
 			t.Errorf("%s: answer %q, want %q", tt.name, got, tt.answer)
+		}
+	}
+}
+
+func TestAConversationHasEveryTurn(t *testing.T) {
+	for _, tt := range []struct{ name, input, want string }{
+		{"one turn", `{"messages":[{"role":"user","content":"Hi"}]}`, "Hi"},
+		{"turns and blocks", `{"system":[{"text":"Be kind."}],"messages":[{"role":"user","content":[{"type":"image","source":{}},{"text":"What?"}]},{"role":"assistant","content":"A cat."},{"role":"user","content":"Sure?"}]}`,
+			"system: Be kind.\n\nuser: [an image]\nWhat?\n\nassistant: A cat.\n\nuser: Sure?"},
+		{"prompt", `{"prompt":" Hi "}`, "Hi"},
+		{"wrong types", `{"system":3,"messages":[4,{"role":5,"content":6}],"prompt":null}`, ""},
+		{"no object", `[]`, ""},
+	} {
+		if got := Conversation([]byte(tt.input)); got != tt.want {
+			t.Errorf("%s: %q, want %q", tt.name, got, tt.want)
 		}
 	}
 }
