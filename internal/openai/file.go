@@ -164,8 +164,12 @@ func uploaded(o batholith.Object) (f file, ok bool) {
 	return file{id: id, name: unescape(name), bytes: o.Bytes, created: created, key: o.Key, etag: o.ETag}, ok && name != "" && !strings.Contains(name, "/")
 }
 
-// written is the file of an object below outputFolder: an output of a batch.
+// written is the file of an object below outputFolder: an output of a batch. An empty one is none, as the batch says: a job that was stopped before its
+// first answer has such an object.
 func written(o batholith.Object) (f file, ok bool) {
+	if o.Bytes == 0 {
+		return f, false
+	}
 	job, name, _ := strings.Cut(strings.TrimPrefix(o.Key, outputFolder), "/")
 	for _, suffix := range []string{batholith.OutputSuffix, batholith.ErrorSuffix} {
 		if input, is := strings.CutSuffix(name, suffix); is && strings.HasSuffix(input, inputSuffix) && batholith.ValidJobID(job) && !strings.Contains(name, "/") {

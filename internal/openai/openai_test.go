@@ -81,3 +81,24 @@ func TestTagsHaveThreeForms(t *testing.T) {
 		t.Error("half of a list is taken")
 	}
 }
+
+// Only objects that a batch names as its outputs are files of the purpose batch_output.
+func TestOutputsOfBatchesAreFiles(t *testing.T) {
+	const folder = outputFolder + "abcdefghijkl/"
+	for _, tt := range []struct {
+		o  batholith.Object
+		id string // "": it is no file
+	}{
+		{batholith.Object{Key: folder + "a.jsonl.out", Bytes: 1}, "file-abcdefghijkl-out"},
+		{batholith.Object{Key: folder + "a.jsonl.err", Bytes: 1}, "file-abcdefghijkl-err"},
+		{batholith.Object{Key: folder + "a.jsonl.out"}, ""}, // stopped before its first answer
+		{batholith.Object{Key: folder + "manifest.json.out", Bytes: 1}, ""},
+		{batholith.Object{Key: folder + "validation.ndjson.out", Bytes: 1}, ""},
+		{batholith.Object{Key: folder + ".batholith/a.jsonl.out", Bytes: 1}, ""},
+		{batholith.Object{Key: outputFolder + "short/a.jsonl.out", Bytes: 1}, ""},
+	} {
+		if f, ok := written(tt.o); ok != (tt.id != "") || f.id != tt.id {
+			t.Errorf("%s of %d bytes is the file %q", tt.o.Key, tt.o.Bytes, f.id)
+		}
+	}
+}
