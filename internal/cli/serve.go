@@ -174,13 +174,9 @@ It runs jobs of the models in its settings. Clients call the processes of this d
 	if !c.Worker() {
 		as = " as an API without a worker"
 	}
-	pages := ""
-	if c.Console.Enabled {
-		pages = "   console " + at.Bedrock + console.Path
-	}
 	model, family := firstModel(c)
 	model, me := words.Quote(model), words.Quote(commandName())
-	plain.Fprintf(a.stderr, `Batholith is ready%s.  Bedrock API %s%s   S3 %s%s   data %s
+	plain.Fprintf(a.stderr, `Batholith is ready%s.  Bedrock API %s   S3 %s%s   data %s
 In another terminal, in the same directory, type:
   eval "$(%s env%s)"
   echo '{"recordId":"1","modelInput":%s}' > hello.jsonl
@@ -190,7 +186,10 @@ In another terminal, in the same directory, type:
     --output-data-config s3OutputDataConfig={s3Uri=s3://my-bucket/out/}
   # or shorter:
   %s submit hello.jsonl --model %s --wait && %s jobs
-`, as, at.Bedrock, pages, at.S3, store, c.Data, me, dataFlag(c)+settingsFlag(c), helloBody(family), model, words.Quote(c.DefaultRole()), me, model, me)
+`, as, at.Bedrock, at.S3, store, c.Data, me, dataFlag(c)+settingsFlag(c), helloBody(family), model, words.Quote(c.DefaultRole()), me, model, me)
+	if c.Console.Enabled { // the last of the addresses: scripts find the others by their order
+		plain.Fprintf(a.stderr, "  # or in a browser:\n  %s%s\n", at.Bedrock, console.Path)
+	}
 }
 
 // dataFlag returns the flag that names the data directory to another command, or "" for the default one.
