@@ -69,6 +69,10 @@ var errNotNear = errors.New("the call is left to HTTP")
 // hangs does not block the caller. If f succeeds after that, its result is passed to drop,
 // which may be nil.
 func do[R any](ctx context.Context, n *near, what act, drop func(R), f func(ctx context.Context) (R, error)) (out R, err error) {
+	ended := func() error { return fmt.Errorf("the embedded S3: %w", context.Cause(ctx)) }
+	if ctx.Err() != nil {
+		return out, ended()
+	}
 	account, err := n.account()
 	if err != nil {
 		return out, err
@@ -96,6 +100,9 @@ func do[R any](ctx context.Context, n *near, what act, drop func(R), f func(ctx 
 	}()
 	select {
 	case r := <-done:
+		if r.err != nil && ctx.Err() != nil {
+			return out, ended() // nothing tells over HTTP any more what r.err means
+		}
 		return r.out, r.err
 	case <-ctx.Done():
 	}
@@ -106,7 +113,7 @@ func do[R any](ctx context.Context, n *near, what act, drop func(R), f func(ctx 
 			}
 		}()
 	}
-	return out, fmt.Errorf("the embedded S3: %w", context.Cause(ctx))
+	return out, ended()
 }
 
 // account returns the account that the gateway sees as the caller.
