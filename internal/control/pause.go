@@ -7,6 +7,7 @@ import (
 
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/bedrock"
+	"github.com/batholith/batholith/internal/failpoint"
 	"github.com/batholith/batholith/internal/plain"
 )
 
@@ -14,14 +15,20 @@ import (
 func (a *API) PauseModelInvocationJob(ctx context.Context, in *bedrock.PauseModelInvocationJobInput) (*bedrock.PauseModelInvocationJobOutput, error) {
 	reason := fmt.Sprintf("%s has paused the job", plain.Line(bedrock.CallerFrom(ctx).Principal))
 	err := a.changePause(ctx, "bedrock:PauseModelInvocationJob", "pause", in.JobIdentifier, func(ctx context.Context, account, id string) error {
-		return a.Store.PauseJob(ctx, account, id, reason)
+		err := a.Store.PauseJob(ctx, account, id, reason)
+		failpoint.Here("control.paused")
+		return err
 	})
 	return &bedrock.PauseModelInvocationJobOutput{}, err
 }
 
 // ResumeModelInvocationJob lets a paused job go on.
 func (a *API) ResumeModelInvocationJob(ctx context.Context, in *bedrock.ResumeModelInvocationJobInput) (*bedrock.ResumeModelInvocationJobOutput, error) {
-	return &bedrock.ResumeModelInvocationJobOutput{}, a.changePause(ctx, "bedrock:ResumeModelInvocationJob", "resume", in.JobIdentifier, a.Store.ResumeJob)
+	return &bedrock.ResumeModelInvocationJobOutput{}, a.changePause(ctx, "bedrock:ResumeModelInvocationJob", "resume", in.JobIdentifier, func(ctx context.Context, account, id string) error {
+		err := a.Store.ResumeJob(ctx, account, id)
+		failpoint.Here("control.resumed")
+		return err
+	})
 }
 
 // changePause passes a request about a pause to the store. The error of a job that has ended, or is about to, names its status.

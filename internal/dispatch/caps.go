@@ -9,11 +9,19 @@ import (
 
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/blob"
+	"github.com/batholith/batholith/internal/failpoint"
 )
 
 // If a job has a cap, the store reserves the most that a record may take before the record is sent (docs/decisions/0045). The feed reserves for
 // all records of a chunk and then offers them. If the cap does not permit all of them, the feed offers those that fit, and reserves for the
-// others when records in flight have ended. If nothing is in flight and not one record fits, the cap is reached and the job is paused.
+// others when records in flight have ended. If nothing is in flight and not one record fits, the cap is reached and the job is paused. What a
+// crash leaves:
+//
+//	reserved                      a reservation without records; HandBack gives it up at the worker's next start, or its lease ends
+//	outcomes journalled           the next start commits them, then gives the reservation up
+//	outcomes committed            they count twice until then, and never not at all
+//	reservation lowered           what is reserved is what is in flight
+//	the cap is reached: paused    the pause is in the job's row; Rest or HandBack gives up what is reserved
 
 const (
 	templateTokens = 64   // tokens that a chat template adds to a prompt
@@ -121,6 +129,7 @@ func (f *feed) fund(take context.Context, items []*item) (funded, rest []*item, 
 			}
 		}
 		if a.Granted && n > 0 {
+			failpoint.Here("dispatch.reserved")
 			for i := range n {
 				items[i].reserved = need[i]
 			}
@@ -168,6 +177,7 @@ func (f *feed) settled(take context.Context) (batholith.Amount, error) {
 	before := f.funds.kept
 	f.queue.mu.Unlock()
 	err := f.insist(take, "commit outcomes", func() error { return f.d.o.Sink.Flush(take, f.job.ID) })
+	failpoint.Here("dispatch.settled")
 	f.queue.mu.Lock()
 	defer f.queue.mu.Unlock()
 	if err == nil {
@@ -204,6 +214,7 @@ func (f *feed) capped(take context.Context, a batholith.Allowance, next batholit
 	if err != nil && !errors.Is(err, batholith.ErrMoved) {
 		return err
 	}
+	failpoint.Here("dispatch.capped")
 	if told := f.d.o.Listener.Capped; told != nil && err == nil {
 		told(batholith.Capped{Job: f.job.ID, Model: f.job.Model, Cap: c})
 	}
@@ -252,9 +263,10 @@ func (f *feed) tracks(items []*item) {
 	}
 }
 
-// unreserve gives up what this worker has reserved for a job that it does not send any more. A job without a cap has nothing reserved.
+// unreserve gives up what this worker has reserved for a job that it does not send any more. A job that was sent without a cap has nothing
+// reserved; a job without a feed may have a reservation of an earlier process.
 func (d *Dispatcher) unreserve(ctx context.Context, f *feed, job string) error {
-	if f == nil || len(f.funds.caps) == 0 {
+	if f != nil && len(f.funds.caps) == 0 {
 		return nil
 	}
 	err := d.o.Store.Unreserve(ctx, d.o.Worker, job)

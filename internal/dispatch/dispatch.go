@@ -297,7 +297,7 @@ func (d *Dispatcher) handBack(ctx context.Context) {
 	}
 }
 
-// HandBack releases this worker's chunks of every job whose outcomes are all committed or refused. Other jobs keep their chunks: the store
+// HandBack releases this worker's chunks and reservations of every job whose outcomes are all committed or refused. Other jobs keep their chunks: the store
 // accepts an outcome only while its chunk has the same owner and epoch, so a release would make it refuse the outcomes that are still in
 // the journal, and their records would be sent again. feed.giveUp releases these chunks later, or another worker claims them when this
 // worker's lease ends. HandBack may be called again.
@@ -315,6 +315,9 @@ func (d *Dispatcher) HandBack(ctx context.Context) error {
 		if d.o.Sink.Flush(ended, job.ID) != nil {
 			d.o.Log.Info("chunks are kept: outcomes in the journal are not committed yet", "job", job.ID)
 			continue
+		}
+		if err := d.o.Store.Unreserve(ctx, d.o.Worker, job.ID); err != nil {
+			return fmt.Errorf("give up what is reserved for job %s: %w", job.ID, err)
 		}
 		if err := d.o.Store.Release(ctx, d.o.Worker, job.ID); err != nil {
 			return fmt.Errorf("release the chunks of job %s: %w", job.ID, err)

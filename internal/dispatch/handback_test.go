@@ -25,6 +25,7 @@ func TestAShutdownReleasesOnlyTheChunksOfJobsWithoutUncommittedOutcomes(t *testi
 		}
 		w.mu.Lock()
 		w.uncommitted = map[string]error{"stuck": errors.New("the bucket is away")}
+		w.reserved["stuck"], w.reserved["well"] = batholith.Amount{Tokens: 100}, batholith.Amount{Tokens: 100} // by an earlier process
 		w.mu.Unlock()
 		stop()
 		if n := w.leased("stuck"); n == 0 {
@@ -33,8 +34,11 @@ func TestAShutdownReleasesOnlyTheChunksOfJobsWithoutUncommittedOutcomes(t *testi
 		if n := w.leased("well"); n > 0 {
 			t.Errorf("%d chunks of the other job are still leased", n)
 		}
+		if w.reserved["stuck"].Tokens != 100 || w.reserved["well"].Tokens != 0 {
+			t.Errorf("reserved: %v; outcomes of the first job are not stored yet", w.reserved)
+		}
 		w.uncommitted = nil
-		if err := d.HandBack(t.Context()); err != nil || w.leased("stuck") > 0 {
+		if err := d.HandBack(t.Context()); err != nil || w.leased("stuck") > 0 || len(w.reserved) > 0 {
 			t.Errorf("%d chunks are leased after everything was committed, %v", w.leased("stuck"), err)
 		}
 	})

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/batholith/batholith"
+	"github.com/batholith/batholith/internal/failpoint"
 )
 
 // A pause, and what a crash leaves after each step:
@@ -12,6 +13,7 @@ import (
 //	Rest: nothing new     a record that was taken and not sent is dropped, and one that fails is not retried: its chunk has no outcome for it
 //	in flight: landed     outcomes are journalled; the next start commits them
 //	committed             the counters have them; the chunks are still leased, until the start or the end of the lease
+//	unreserved            the same; what is reserved under a cap is given up here, or at the start
 //	released              nothing is held: no slot, no memory, no lease
 //
 // A stop or the deadline may come at any of them: Halt then cancels what is in flight.
@@ -41,10 +43,14 @@ func (d *Dispatcher) Rest(ctx context.Context, job string) error {
 		if err := d.o.Sink.Flush(ctx, job); err != nil {
 			return err
 		}
+		failpoint.Here("dispatch.rested")
 		if err := d.unreserve(ctx, f, job); err != nil {
 			return err
 		}
-		return d.o.Store.Release(ctx, d.o.Worker, job)
+		failpoint.Here("dispatch.unreserved")
+		err := d.o.Store.Release(ctx, d.o.Worker, job)
+		failpoint.Here("dispatch.let-go")
+		return err
 	})
 }
 

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/batholith/batholith"
+	"github.com/batholith/batholith/internal/failpoint"
 )
 
 // A sample of a job's records is sent before the others (the setting canary, docs/decisions/0046). If all records of the sample fail with the
@@ -121,6 +122,7 @@ func (f *feed) trySample(take context.Context) error {
 			return err
 		}
 		if len(chunks) > 0 {
+			failpoint.Here("dispatch.sample-claimed")
 			return f.sendSample(take, chunks, n)
 		}
 		f.unneeded() // another worker has them
@@ -152,6 +154,7 @@ func (f *feed) sendSample(take context.Context, chunks []batholith.Chunk, n int)
 	if err := f.until(take, 0, func() bool { return f.sample.left == 0 || f.sample.mixed }); err != nil {
 		return err
 	}
+	failpoint.Here("dispatch.sample-judged")
 	f.queue.mu.Lock()
 	s := f.sample
 	f.queue.mu.Unlock()
@@ -160,6 +163,7 @@ func (f *feed) sendSample(take context.Context, chunks []batholith.Chunk, n int)
 		if err := f.passSample(take); err != nil {
 			return err
 		}
+		failpoint.Here("dispatch.sample-passed")
 		f.sampled(s.sent+before, true)
 		return f.release(take)
 	}
@@ -169,6 +173,7 @@ func (f *feed) sendSample(take context.Context, chunks []batholith.Chunk, n int)
 	if err != nil && !errors.Is(err, batholith.ErrMoved) {
 		return err
 	}
+	failpoint.Here("dispatch.sample-failed")
 	if err == nil {
 		f.sampled(s.sent+before, false)
 	}

@@ -8,7 +8,7 @@
 // and the shipped program dies there by SIGKILL: nothing is flushed, deferred or answered. It is for tests only. Without the
 // variable a point is one comparison with nil.
 //
-// Invariant: [Points], [BatchPoints], [MovePoints], [BackupPoints], [ForgetPoints] and [SharedPoints] list exactly the points in the program, and each point is in one place.
+// Invariant: [Points], [BatchPoints], [HeldPoints], [MovePoints], [BackupPoints], [ForgetPoints] and [SharedPoints] list exactly the points in the program, and each point is in one place.
 //
 // The package must not know what happens at its points.
 package failpoint

@@ -46,7 +46,7 @@ func TestPointsNamesEveryPointInTheProgram(t *testing.T) {
 	for _, dir := range []string{"../../internal", "../../cmd"} {
 		calls(t, dir, func(name string) { places[name]++ })
 	}
-	for _, p := range slices.Concat(Points(), BatchPoints(), MovePoints(), BackupPoints(), ForgetPoints(), SharedPoints()) {
+	for _, p := range slices.Concat(Points(), BatchPoints(), HeldPoints(), MovePoints(), BackupPoints(), ForgetPoints(), SharedPoints()) {
 		if places[p.Name] != 1 {
 			t.Errorf("%s is in %d places; want 1", p.Name, places[p.Name])
 		}

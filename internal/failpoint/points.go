@@ -60,6 +60,24 @@ func BatchPoints() []Point {
 	}
 }
 
+// HeldPoints lists the points of jobs that are paused, or have a sample or a cap, in their order.
+func HeldPoints() []Point {
+	return []Point{
+		{"control.paused", "a paused job whose client has not heard of it, and whose records are in flight"},
+		{"dispatch.rested", "a paused job whose outcomes are committed, with chunks and a reservation under this worker's name"},
+		{"dispatch.unreserved", "the same, without the reservation"},
+		{"dispatch.let-go", "a paused job of which no worker has anything"},
+		{"control.resumed", "a job that goes on, and whose client has not heard of it"},
+		{"dispatch.sample-claimed", "the chunks of a sample under this worker's name"},
+		{"dispatch.sample-judged", "a sample whose records have ended, which the job's row does not say"},
+		{"dispatch.sample-passed", "a job without a sample, whose other records nobody has sent"},
+		{"dispatch.sample-failed", "a paused job whose sample failed, with chunks under this worker's name"},
+		{"dispatch.reserved", "a reservation for records that were not sent"},
+		{"dispatch.settled", "outcomes that count both as stored and as reserved"},
+		{"dispatch.capped", "a job that a cap has paused, with chunks and a reservation under this worker's name"},
+	}
+}
+
 // MovePoints lists the points of a move of jobs to another database, in their order. No running service passes them.
 func MovePoints() []Point {
 	return []Point{

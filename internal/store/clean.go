@@ -46,7 +46,7 @@ func (s *Store) DeleteUpload(ctx context.Context, u batholith.Upload) error {
 	}))
 }
 
-// Forget deletes the files, chunks, segments and uploads of a terminal job. Its own row, token, tags and events stay. [Store.Unswept] then
+// Forget deletes the files, chunks, segments, uploads and reservations of a terminal job. Its own row, token, tags and events stay. [Store.Unswept] then
 // lists the job from the time sweep on, or from a later time of an earlier Forget.
 // It returns [batholith.ErrMoved] if the job is not terminal, or if its results are kept.
 //
@@ -70,6 +70,9 @@ func (s *Store) forgetSome(ctx context.Context, tx *sql.Tx, id string, sweep tim
 		if n, err := deleteSome(ctx, tx, t, id); err != nil || n >= batchRows {
 			return false, err
 		}
+	}
+	if _, err := tx.ExecContext(ctx, `DELETE FROM reservations WHERE job = $1`, id); err != nil { // of a worker that was lost
+		return false, err
 	}
 	at, err := s.at(ctx, tx, sweep)
 	if err != nil {

@@ -15,17 +15,20 @@ import (
 )
 
 // running are the tables with rows that only a running job needs.
-var running = []string{"files", "chunks", "segments", "uploads"}
+var running = []string{"files", "chunks", "segments", "uploads", "reservations"}
 
 // Rows counts the rows of the running tables. After the end of all jobs there must be none.
-func (s *Server) Rows() (n int) {
+func (s *Server) Rows() (n int) { return s.count(running...) }
+
+// count counts the rows of tables.
+func (s *Server) count(tables ...string) (n int) {
 	s.t.Helper()
 	db, err := sql.Open("sqlite", (&url.URL{Scheme: "file", Path: filepath.Join(s.Data, "batholith.db"), RawQuery: "mode=ro&_pragma=busy_timeout(5000)"}).String())
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	defer db.Close()
-	for _, table := range running {
+	for _, table := range tables {
 		var rows int
 		if err := db.QueryRow("SELECT count(*) FROM " + table).Scan(&rows); err != nil {
 			s.t.Fatalf("count the rows of %s: %v", table, err)

@@ -14,6 +14,7 @@ func spending() []law {
 		{"WhatRecordsTookIsInGroups", spentGroups},
 		{"ReservationsOfAllWorkersKeepACap", capKept},
 		{"ADaysCapIsFreeTheNextDay", capOfADay},
+		{"WhatIsGivenUpOfOneJobIsFreeForAnother", capGivenUp},
 	}
 }
 
@@ -158,4 +159,25 @@ func capOfADay(t *testing.T, p Port) {
 	pausedAre(t, p)
 	alive(t, p, "w1")
 	reserves(t, p, "w1", k, 0, 100, c, true, 200)
+}
+
+// A worker that starts again finds what it reserved before. It gives that up, also of a job that is paused, and the cap is free for others.
+func capGivenUp(t *testing.T, p Port) {
+	id, other := running(t, p, 1, 2), running(t, p, 2, 2)
+	j, err := p.Job(t.Context(), account, id)
+	no(t, err)
+	k, err := p.Job(t.Context(), account, other)
+	no(t, err)
+	k.Owner = j.Owner
+	alive(t, p, "w1", "w2")
+	c := batholith.Cap{Name: "day", Principal: j.Owner, Tokens: 1000}
+	reserves(t, p, "w1", j, 0, 900, c, true, 1000)
+	no(t, p.PauseJob(t.Context(), account, id, "a user"))
+	reserves(t, p, "w1", k, 0, 101, c, false, 100) // its own reservation for another job counts
+	for range 2 {
+		no(t, p.Unreserve(t.Context(), "w1", id))
+	}
+	no(t, p.Unreserve(t.Context(), "w1", "nosuchjob000"))
+	reserves(t, p, "w1", k, 0, 101, c, true, 1000)
+	reserves(t, p, "w2", j, 0, 900, c, false, 899)
 }
