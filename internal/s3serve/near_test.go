@@ -6,6 +6,7 @@ import (
 	"testing"
 	"testing/synctest"
 
+	_ "github.com/batholith/batholith/internal/raced" // virtual time
 	"github.com/batholith/batholith/internal/sigv4"
 )
 
