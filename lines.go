@@ -58,3 +58,15 @@ type Batch struct {
 	Endpoint string            // of all records: /v1/chat/completions
 	File     string            `json:",omitempty"` // id of the input file; "": the client named an S3 URI
 }
+
+// Untried is OpenAI's code, and a message, for the records that a job in this terminal status has never tried. code is empty for the other statuses: a
+// Completed job has tried all of them, and a Failed one says why it failed.
+func (s Status) Untried() (code, message string) {
+	switch s {
+	case StatusStopped:
+		return "batch_cancelled", "The batch was cancelled before this request was sent."
+	case StatusPartiallyCompleted, StatusExpired:
+		return "batch_expired", "The completion window of the batch ended before this request was sent."
+	}
+	return "", ""
+}

@@ -122,6 +122,9 @@ type ManifestErrors struct {
 	Lines  int64  `json:"lineCount"`
 	Bytes  int64  `json:"outputBytes"`
 	CRC32C string `json:"outputCrc32c"`
+	// Untried is the number of these lines whose records were never tried, because the job was stopped or its time was over. No counter of the
+	// manifest includes them.
+	Untried int64 `json:"untriedCount,omitempty"`
 }
 
 // NewManifest builds a job's manifest from its counters, its ledger and its files.

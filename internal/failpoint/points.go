@@ -56,6 +56,7 @@ func Points() []Point {
 func BatchPoints() []Point {
 	return []Point{
 		{"openai.file-stored", "a file whose client has not heard of it"},
+		{"results.untried", "the same as lifecycle.sealed, with a part of the lines of records that were never tried"},
 		{"results.errors-published", "the errors of a file whose output is in OpenAI's lines, and perhaps not its answers"},
 	}
 }

@@ -140,7 +140,7 @@ func AppendOpenAI(dst []byte, job string, key batholith.RecordKey, line []byte) 
 		if end = w.Value(answer, 0, 1); end < 0 {
 			return dst, errOutputLine
 		}
-		dst = append(dst, "200"...)
+		dst = append(dst, `{"status_code":200`...)
 		dst = appendRequestID(dst, job, key)
 		dst = append(append(dst, answer[:end]...), `},"error":null`...)
 		return append(append(dst, answer[end:]...), '\n'), nil // the member "batholith" and the brace, as they are
@@ -151,7 +151,7 @@ func AppendOpenAI(dst []byte, job string, key batholith.RecordKey, line []byte) 
 	if !bytes.HasPrefix(rest, []byte(`,"error":`)) || json.Unmarshal(append([]byte("{"), rest[1:]...), &e) != nil || e.Error == nil {
 		return dst, errOutputLine
 	}
-	dst = strconv.AppendInt(dst, int64(e.Error.Code), 10)
+	dst = strconv.AppendInt(append(dst, `{"status_code":`...), int64(e.Error.Code), 10)
 	dst = appendRequestID(dst, job, key)
 	dst = append(dst, `{"error":{"message":`...)
 	dst, _ = jsontext.AppendQuote(dst, e.Error.Message)
@@ -160,17 +160,31 @@ func AppendOpenAI(dst []byte, job string, key batholith.RecordKey, line []byte) 
 	return append(dst, `","param":null,"code":null}}},"error":null}`+"\n"...), nil
 }
 
-// OpenAIHead appends what the output line of a record in OpenAI's form begins with, up to the status code. The line of each record of a job
-// begins with other bytes.
+// AppendUntried appends the output line of a record that was never tried. id is its custom_id; nil: that is not known, and null in the line.
+//
+//	{"id":"batch_req_…","custom_id":"…","response":null,"error":{"code":"batch_expired","message":"…"}}
+func AppendUntried(dst []byte, job string, key batholith.RecordKey, id []byte, code, message string) []byte {
+	dst = append(OpenAIHead(dst, job, key, id), `null,"error":{"code":`...)
+	dst, _ = jsontext.AppendQuote(dst, code)
+	dst = append(dst, `,"message":`...)
+	dst, _ = jsontext.AppendQuote(dst, message)
+	return append(dst, "}}\n"...)
+}
+
+// OpenAIHead appends what the output line of a record in OpenAI's form begins with, up to the value of response. The line of each record of a job
+// begins with other bytes. A nil id is null.
 func OpenAIHead(dst []byte, job string, key batholith.RecordKey, id []byte) []byte {
-	quoted, _ := jsontext.AppendQuote(nil, id) // cannot fail: ids from lines are valid UTF-8
+	quoted := []byte("null")
+	if id != nil {
+		quoted, _ = jsontext.AppendQuote(nil, id) // cannot fail: ids from lines are valid UTF-8
+	}
 	return appendOpenAIHead(dst, job, key, quoted)
 }
 
 func appendOpenAIHead(dst []byte, job string, key batholith.RecordKey, id []byte) []byte {
 	dst = append(append(dst, `{"id":"batch_req_`...), place(job, key)...)
 	dst = append(append(dst, `","custom_id":`...), id...)
-	return append(dst, `,"response":{"status_code":`...)
+	return append(dst, `,"response":`...)
 }
 
 func appendRequestID(dst []byte, job string, key batholith.RecordKey) []byte {

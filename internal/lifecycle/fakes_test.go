@@ -256,13 +256,17 @@ func (w *world) put(key, body string) {
 }
 
 // create makes a job over the input at this key.
-func (w *world) create(id, key string) batholith.Job {
+func (w *world) create(id, key string, change ...func(*batholith.Job)) batholith.Job {
 	w.t.Helper()
 	now := time.Now()
-	j, err := w.store.CreateJob(w.t.Context(), batholith.Job{ID: id, Account: account, Region: "us-east-1", Status: batholith.StatusSubmitted,
+	job := batholith.Job{ID: id, Account: account, Region: "us-east-1", Status: batholith.StatusSubmitted,
 		Submitted: now, Modified: now, Expires: now.Add(cmp.Or(w.lasts, 24*time.Hour)),
 		Request: batholith.Request{Name: "n" + id, ModelID: "m", RoleARN: "arn:aws:iam::" + account + ":role/r",
-			Input: batholith.Location{URI: "s3://in/" + key}, Output: batholith.Location{URI: "s3://in/out"}}}, id, 0)
+			Input: batholith.Location{URI: "s3://in/" + key}, Output: batholith.Location{URI: "s3://in/out"}}}
+	for _, f := range change {
+		f(&job)
+	}
+	j, err := w.store.CreateJob(w.t.Context(), job, id, 0)
 	if err != nil {
 		w.t.Fatal(err)
 	}

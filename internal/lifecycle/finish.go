@@ -73,7 +73,8 @@ func (d *drive) sealed(ctx context.Context, epoch int64, e batholith.Event, caus
 		}
 	}
 	message := ending(job, next, cause, d.first)
-	if next == batholith.StatusExpired { // no record was ever sent
+	// No record was ever sent. In OpenAI's lines there is a line for each of them all the same.
+	if next == batholith.StatusExpired && (job.OutputLines != batholith.LinesOpenAI || job.Counts.Total == 0) {
 		return false, d.endEmpty(ctx, job, e, message)
 	}
 	if job.Counts.Total == 0 {

@@ -1,8 +1,11 @@
 package lifecycle
 
 import (
+	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/jsonl"
@@ -38,5 +41,25 @@ func TestAllLinesOfABatchNameItsModel(t *testing.T) {
 	}
 	if l.otherModels(batholith.Job{}) != nil {
 		t.Error("the lines of a job of Bedrock's are looked at")
+	}
+}
+
+// A job that expires before its first record has no output in Bedrock's form. In OpenAI's it has a line for each record.
+func TestAnExpiredBatchIsPublished(t *testing.T) {
+	for lines, want := range map[batholith.Lines][]batholith.Status{batholith.LinesBedrock: nil, batholith.LinesOpenAI: {batholith.StatusExpired}} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			w.look = time.Hour
+			w.put("a.jsonl", records(20))
+			defer w.start()()
+			w.hold(batholith.StatusScheduled)
+			w.create(id, "a.jsonl", func(j *batholith.Job) { j.OutputLines = lines })
+			w.reach(batholith.StatusScheduled)
+			time.Sleep(24*time.Hour + time.Second)
+			synctest.Wait()
+			if j := w.job(id); j.Status != batholith.StatusExpired || !slices.Equal(w.finals(id), want) {
+				t.Errorf("%q: %s (%q), published %v; want %v", lines, j.Status, j.Message, w.finals(id), want)
+			}
+		})
 	}
 }

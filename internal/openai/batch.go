@@ -90,11 +90,11 @@ func stateOf(j batholith.Job) string {
 			return stateFinalizing
 		}
 		return stateInProgress
-	case batholith.StatusCompleted, batholith.StatusPartiallyCompleted:
+	case batholith.StatusCompleted:
 		return stateCompleted
 	case batholith.StatusFailed:
 		return stateFailed
-	case batholith.StatusExpired:
+	case batholith.StatusExpired, batholith.StatusPartiallyCompleted:
 		return stateExpired
 	case batholith.StatusStopping:
 		return stateCancelling
@@ -152,10 +152,13 @@ func batchOf(j batholith.Job, changes []batholith.Change) batch {
 		b.Usage.InputDetails.Cached = t.CacheRead
 	}
 	if j.Status.Terminal() {
+		if code, _ := j.Status.Untried(); code != "" && j.OutputLines == batholith.LinesOpenAI {
+			b.Counts.Failed = j.Counts.Total - j.Counts.Succeeded // each has a line in the errors
+		}
 		if j.Counts.Succeeded > 0 {
 			b.Output = outputName(j, batholith.OutputSuffix)
 		}
-		if j.Counts.Errored > 0 {
+		if b.Counts.Failed > 0 {
 			b.ErrorOutput = outputName(j, batholith.ErrorSuffix)
 		}
 	}

@@ -54,7 +54,7 @@ func TestIdsOfFilesSortByTime(t *testing.T) {
 func TestEveryStatusIsAStateOfABatch(t *testing.T) {
 	want := map[batholith.Status]string{
 		batholith.StatusSubmitted: "validating", batholith.StatusValidating: "validating", batholith.StatusScheduled: "in_progress", batholith.StatusInProgress: "in_progress",
-		batholith.StatusCompleted: "completed", batholith.StatusPartiallyCompleted: "completed", batholith.StatusFailed: "failed", batholith.StatusStopping: "cancelling",
+		batholith.StatusCompleted: "completed", batholith.StatusPartiallyCompleted: "expired", batholith.StatusFailed: "failed", batholith.StatusStopping: "cancelling",
 		batholith.StatusStopped: "cancelled", batholith.StatusExpired: "expired",
 	}
 	for status, state := range want {

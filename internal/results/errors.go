@@ -12,7 +12,8 @@ import (
 
 // The output of a job in OpenAI's lines is two objects for each file: answers, and the errors of failed records. The journal, segments and
 // runs hold lines in Bedrock's form; they are written in OpenAI's only here. So both objects are a pure function of the outcomes, as the one
-// object of other jobs is, and a publication that is repeated after a crash writes the same bytes.
+// object of other jobs is, and a publication that is repeated after a crash writes the same bytes. The errors of a job that was stopped or has
+// expired also depend on whether the input can still be read (see untried), so another publisher must be able to abort them.
 
 // errorObject is the object with the lines of failed records of one file.
 type errorObject struct {
@@ -31,7 +32,7 @@ func (w *outputs) errorLine(line []byte) error {
 	if w.errors == nil {
 		key := errorsKey(w.object.key)
 		w.errors = &errorObject{object: newObject(w.ctx, w.p.o.Store, w.place.Output, batholith.Upload{Job: w.job.ID, Key: key, Epoch: w.epoch},
-			objectOptions{Bytes: w.size, Part: w.p.o.PartBytes, Abortable: !w.final})}
+			objectOptions{Bytes: w.size, Part: w.p.o.PartBytes, Abortable: !w.final || w.untried != nil})}
 		w.errors.entry.Output = uri(w.job.Output.URI, w.place.Output, key)
 	}
 	e := w.errors

@@ -156,6 +156,13 @@ func (p *Publisher) publish(ctx context.Context, job batholith.Job, place blob.P
 	}
 	defer outcomes.close()
 	out := &outputs{p: p, ctx: ctx, job: job, place: place, files: files, epoch: epoch, final: final, size: sizeOf(job, segs), lenient: lenient, beside: p.beside(ctx)}
+	out.untried = newUntried(out)
+	if out.untried != nil {
+		for _, f := range files {
+			out.size += f.Bytes // the ids
+		}
+		out.size += untriedLine * (job.Counts.Total - job.Counts.Processed)
+	}
 	if err := out.write(outcomes); err != nil {
 		return m, err
 	}
@@ -286,6 +293,7 @@ type outputs struct {
 	entry   batholith.ManifestFile
 	sum     uint32
 	errors  *errorObject // of that file; nil: no failed record has been met, or their lines are in the file
+	untried *untried     // nil: the output has no lines of records that were never tried
 	text    []byte       // buffer of a line in another form
 	counts  batholith.Counts
 	sources batholith.Sources
@@ -305,6 +313,7 @@ type closing struct {
 // write writes all files, and returns when no request for them is running any more.
 func (w *outputs) write(outcomes *merged) error {
 	err := w.all(outcomes)
+	w.untried.close()
 	if late := w.beside.wait(); err == nil {
 		err = late
 	}
@@ -345,7 +354,9 @@ func (w *outputs) all(outcomes *merged) error {
 		next++
 	}
 	if err == io.EOF {
-		return w.finish()
+		if err = w.finish(); err == nil {
+			return nil
+		}
 	}
 	if w.object != nil {
 		err = errors.Join(err, w.object.abort())
@@ -366,11 +377,15 @@ func (w *outputs) begin(n int) error {
 	w.entry = batholith.ManifestFile{Input: uri(w.job.Input.URI, w.place.Input, f.Key), Output: uri(w.job.Output.URI, w.place.Output, key),
 		InputETag: f.ETag, InputBytes: f.Bytes, InputCRC32C: f.CRC32C, Records: f.Records}
 	w.sum, w.number = 0, n
+	w.untried.begin()
 	return nil
 }
 
 // line appends an outcome's line to the file that is being written.
 func (w *outputs) line(o *batholith.Outcome) error {
+	if err := w.untried.before(o); err != nil {
+		return err
+	}
 	w.counts.Processed++
 	if o.Errored {
 		w.counts.Errored++
@@ -414,6 +429,9 @@ const keptText = 1 << 20
 func (w *outputs) finish() error {
 	if w.object == nil {
 		return nil
+	}
+	if err := w.untried.finish(); err != nil {
+		return err // the caller aborts the objects
 	}
 	object := w.object
 	w.object = nil

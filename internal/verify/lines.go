@@ -33,8 +33,10 @@ type collation struct {
 	v        *checker
 	job      string
 	file     int
-	complete bool // every record must have a line, because the job is Completed
-	silent   bool // lines may lack modelInput: the manifest counts such lines
+	complete bool   // every record must have a line, because the job is Completed or its output is in OpenAI's lines
+	code     string // of records that were never tried, in OpenAI's lines; "": such records have no line
+	message  string // likewise
+	silent   bool   // lines may lack modelInput: the manifest counts such lines
 	in       *jsonl.Scanner
 	inName   string
 	out      outputLines
@@ -46,6 +48,7 @@ type collation struct {
 	before int64   // number of differences before this file
 
 	records, lines, answers, errors int64
+	untried                         int64 // lines of records that were never tried; lines does not count them
 	withoutInput                    int64
 	tokens                          batholith.Tokens
 	untold                          int64 // answers without token counts
@@ -59,7 +62,11 @@ type trace struct {
 }
 
 func newCollation(v *checker, m batholith.Manifest, file int, in, out *stream) *collation {
-	return &collation{v: v, job: jobID(m), file: file, complete: m.Batholith.Status == batholith.StatusCompleted, silent: m.Batholith.WithoutInput > 0,
+	code, message := m.Batholith.Status.Untried()
+	if m.Batholith.OutputLines != batholith.LinesOpenAI {
+		code = ""
+	}
+	return &collation{v: v, code: code, message: message, job: jobID(m), file: file, complete: m.Batholith.Status == batholith.StatusCompleted || code != "", silent: m.Batholith.WithoutInput > 0,
 		in: jsonl.NewScannerOf(in, m.Batholith.InputLines), inName: in.name, out: outputLines{r: bufio.NewReaderSize(out, 256<<10)}, outName: out.name,
 		seed: maphash.MakeSeed(), before: v.found.Count}
 }

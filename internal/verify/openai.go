@@ -56,7 +56,14 @@ func (c *collation) runOpenAI(failed *stream, of *batholith.ManifestErrors) erro
 			c.openAIError(&errs)
 			errs.advance()
 		default:
-			c.missing(trace{line: l.N})
+			// The id is null if the input could not be read again when the job ended.
+			c.head = jsonl.OpenAIHead(c.head[:0], c.job, batholith.RecordKey{File: c.file, Record: record}, nil)
+			if !bytes.HasPrefix(errs.line, c.head) {
+				c.missing(trace{line: l.N})
+				continue
+			}
+			c.openAIError(&errs)
+			errs.advance()
 		}
 	}
 	if err := c.in.Err(); err != nil {
@@ -73,11 +80,14 @@ func (c *collation) runOpenAI(failed *stream, of *batholith.ManifestErrors) erro
 			return fmt.Errorf("read %s: %w", rest.name, rest.err)
 		}
 	}
-	c.lines = answers.n + errs.n
+	c.lines = answers.n + errs.n - c.untried
 	if of != nil {
 		c.v.compare(failed, "error output", of.Bytes, of.CRC32C)
 		if of.Lines != errs.n {
 			c.v.found.differ(failed.name, 0, "the errors have %s; the manifest says %d", words.Plural(errs.n, "line"), of.Lines)
+		}
+		if of.Untried != c.untried {
+			c.v.found.differ(failed.name, 0, "the errors have %s of records that were never tried; the manifest says %d", words.Plural(c.untried, "line"), of.Untried)
 		}
 	}
 	return nil
@@ -149,8 +159,17 @@ func (c *collation) openAIAnswer(l *openAILines) {
 	c.tokens = c.tokens.Add(tokens)
 }
 
-// openAIError checks the line of a failed record: it is written again and compared, byte for byte.
+// untriedTail is what follows the head of the line of a record that was never tried.
+var untriedTail = []byte(`null,"error":`)
+
+// openAIError checks the line of a record that failed or was never tried: it is written again and compared, byte for byte.
 func (c *collation) openAIError(l *openAILines) {
+	want := jsonl.AppendUntried(nil, c.job, batholith.RecordKey{}, nil, c.code, c.message)
+	after := l.line[len(c.head):]
+	if c.code != "" && bytes.Equal(after, want[bytes.Index(want, untriedTail):]) {
+		c.untried++
+		return
+	}
 	t, what := l.tail()
 	var body struct {
 		Error struct {
@@ -161,7 +180,7 @@ func (c *collation) openAIError(l *openAILines) {
 		want := jsonl.AppendError(nil, nil, nil, &batholith.RecordError{Code: t.Response.Status, Message: body.Error.Message})
 		want, err := jsonl.AppendOpenAI(nil, c.job, batholith.RecordKey{}, want)
 		from := []byte(`,"body":`)
-		if err == nil && bytes.HasSuffix(l.line, want[bytes.Index(want, from):]) && bytes.HasPrefix(l.line[len(c.head):], strconv.AppendInt(nil, int64(t.Response.Status), 10)) {
+		if err == nil && bytes.HasSuffix(l.line, want[bytes.Index(want, from):]) && bytes.HasPrefix(after, strconv.AppendInt([]byte(`{"status_code":`), int64(t.Response.Status), 10)) {
 			c.errors++
 			return
 		}

@@ -51,7 +51,7 @@ type Result struct {
 	Records     int64            `json:"records"`
 	Answers     int64            `json:"answers"`
 	Errors      int64            `json:"errors"`
-	Unprocessed int64            `json:"unprocessed"`      // records without a line, of a job that did not end Completed
+	Unprocessed int64            `json:"unprocessed"`      // records that were never tried, of a job that did not end Completed
 	Tokens      bool             `json:"tokensChecked"`    // token counts were compared: every answer contains them
 	InputSums   bool             `json:"inputSumsChecked"` // the manifest contains checksums of the input
 	Bytes       int64            `json:"bytes"`            // bytes read

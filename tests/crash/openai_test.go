@@ -7,6 +7,7 @@ import (
 	"io"
 	"mime/multipart"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -154,6 +155,78 @@ func (d *death) batchOnItsWay() {
 	if prompts != d.each-bad || all-prompts > slots {
 		d.t.Errorf("%d records asked, %d repeats", prompts, all-prompts)
 	}
+}
+
+// batchIsCancelled dies while the output of a cancelled batch is written. Each request has one line: its answer, its error, or that it was never
+// sent.
+func (d *death) batchIsCancelled() {
+	harness.EmbeddedS3Only(d.t)
+	d.each = 3000
+	d.begin(20*time.Millisecond, "")
+	if !d.s.StartTo(d.point) {
+		d.t.Fatalf("the server ended at its start\n%s", d.s.Log())
+	}
+	file, err := d.uploadFile()
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	var b apiBatch
+	get := func(method, path string, body []byte) error {
+		said, err := d.askAPI(method, path, "application/json", body, "")
+		if err == nil {
+			err = json.Unmarshal(said, &b)
+		}
+		return err
+	}
+	if err := get(http.MethodPost, "/v1/batches", fmt.Appendf(nil, `{"input_file_id":%q,"endpoint":"/v1/chat/completions","completion_window":"24h"}`, file)); err != nil {
+		d.t.Fatal(err)
+	}
+	d.w.Await(d.t, 100)
+	_ = get(http.MethodPost, "/v1/batches/"+b.ID+"/cancel", nil) // it may die before the answer
+	d.s.Died()
+	d.s.Start()
+	for late := time.Now().Add(time.Minute); b.Status != "cancelled"; time.Sleep(20 * time.Millisecond) {
+		if err := get(http.MethodGet, "/v1/batches/"+b.ID, nil); err != nil || time.Now().After(late) {
+			d.t.Fatalf("the batch: %+v, %v", b, err)
+		}
+	}
+	answered, untried := d.apiIDs(b.Output, `"error":null`), d.apiIDs(b.Errors, `"code":"batch_cancelled"`)
+	both := map[string]bool{}
+	for _, id := range append(append(slices.Clone(answered), untried...), d.apiIDs(b.Errors, `"status_code":400`)...) {
+		both[id] = true
+	}
+	if len(answered) == 0 || len(untried) == 0 || len(both) != d.each || b.Counts.Completed != len(answered) || b.Counts.Failed != d.each-len(answered) || b.Counts.Total != d.each {
+		d.t.Errorf("%d answers, %d lines of requests that were never sent, %d ids; the batch counts %+v", len(answered), len(untried), len(both), b.Counts)
+	}
+	for _, id := range untried {
+		if slices.Contains(answered, id) {
+			d.t.Errorf("%s has two lines", id)
+		}
+	}
+	if lines := len(d.apiIDs(b.Output, "")) + len(d.apiIDs(b.Errors, "")); lines != d.each {
+		d.t.Errorf("%d lines for %d requests", lines, d.each)
+	}
+}
+
+// apiIDs are the ids of the lines of an output that contain a text.
+func (d *death) apiIDs(file, with string) (ids []string) {
+	d.t.Helper()
+	text, err := d.askAPI(http.MethodGet, "/v1/files/"+file+"/content", "", nil, "")
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		var l struct {
+			ID string `json:"custom_id"`
+		}
+		if err := json.Unmarshal([]byte(line), &l); err != nil || l.ID == "" {
+			d.t.Fatalf("%s has the line %s", file, line)
+		}
+		if strings.Contains(line, with) {
+			ids = append(ids, l.ID)
+		}
+	}
+	return ids
 }
 
 // apiOutput checks that an output has one line for each record that is to be in it, in order.

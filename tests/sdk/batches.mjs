@@ -10,8 +10,8 @@ const openai = client("/v1");
 const line = (id, body, more = {}) => JSON.stringify({ custom_id: id, method: "POST", url: "/v1/chat/completions", body: { model: QUICK, messages: [{ role: "user", content: "Hello" }], ...body }, ...more });
 const upload = async (name, ...lines) => openai.files.create({ file: await toFile(Buffer.from(lines.join("\n") + "\n"), name), purpose: "batch" });
 const create = (input_file_id, more = {}, options = {}) => openai.batches.create({ input_file_id, endpoint: "/v1/chat/completions", completion_window: "24h", ...more }, options);
-const ended = async (b, api = openai) => {
-  for (const until = Date.now() + 60_000; !["completed", "failed", "expired", "cancelled"].includes(b.status); b = await api.batches.retrieve(b.id)) {
+const ended = async (b, api = openai, states = ["completed", "failed", "expired", "cancelled"]) => {
+  for (const until = Date.now() + 60_000; !states.includes(b.status); b = await api.batches.retrieve(b.id)) {
     if (Date.now() > until) throw new Error(`batch ${b.id} is still ${b.status}`);
     await new Promise((done) => setTimeout(done, 50));
   }
@@ -75,10 +75,14 @@ await fails(create(file.id, { metadata: { ["k".repeat(65)]: "v" } }), OpenAI.Bad
 
 // A batch that is cancelled.
 const held = await create((await upload("held.jsonl", line("a", { model: HELD }), line("b", { model: HELD }))).id);
+await ended(held, openai, ["in_progress"]);
 const cancelling = await openai.batches.cancel(held.id);
 assert.ok(["cancelling", "cancelled"].includes(cancelling.status), cancelling.status);
 const cancelled = await ended(cancelling);
-assert.deepEqual([cancelled.status, cancelled.output_file_id, cancelled.request_counts.completed], ["cancelled", null, 0]);
+assert.deepEqual([cancelled.status, cancelled.output_file_id, cancelled.request_counts], ["cancelled", null, { total: 2, completed: 0, failed: 2 }]);
+const untried = await rows(cancelled.error_file_id);
+assert.deepEqual(untried.map((l) => [l.custom_id, l.response, l.error.code]), [["a", null, "batch_cancelled"], ["b", null, "batch_cancelled"]]);
+assert.match(untried[0].id, /^batch_req_/);
 assert.ok(cancelled.cancelled_at >= cancelled.cancelling_at && cancelled.cancelling_at >= cancelled.created_at);
 await fails(openai.batches.cancel(held.id), OpenAI.BadRequestError);
 await fails(openai.batches.retrieve("batch_abc"), OpenAI.NotFoundError);
@@ -103,7 +107,7 @@ assert.deepEqual([ids.at(-1), ids.length], [first.id, 6]);
 const names = [];
 for await (const f of await openai.files.list({ limit: 2, purpose: "batch", order: "asc" })) names.push(f.filename);
 assert.deepEqual(names, ["my batch.jsonl", "mixed.jsonl", "none.jsonl", "prompts.txt", "held.jsonl"]);
-assert.equal((await openai.files.list({ purpose: "batch_output" })).data.length, 6);
+assert.equal((await openai.files.list({ purpose: "batch_output" })).data.length, 7);
 await fails(openai.batches.list({ limit: 1000 }), OpenAI.BadRequestError);
 
 // Who may not write, read or list the bucket, may not do it here.
