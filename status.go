@@ -121,3 +121,12 @@ type Change struct {
 	Message string // message of the change; empty if it has none
 	At      time.Time
 }
+
+// Point is what a job had at a moment, for plots.
+type Point struct {
+	Job      string
+	At       time.Time
+	Records  int64 // with an outcome
+	Tokens   int64 // in and out
+	InFlight int64 // requests to the servers of the job's model, of all jobs
+}

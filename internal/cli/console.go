@@ -70,6 +70,16 @@ func (j consoleJobs) Changes(ctx context.Context, account string, before int64, 
 	return j.s.store.AccountEvents(ctx, account, before, limit)
 }
 
+// PutPoints implements console.Jobs.
+func (j consoleJobs) PutPoints(ctx context.Context, all []batholith.Point) error {
+	return j.s.store.PutPoints(ctx, all)
+}
+
+// Points implements console.Jobs.
+func (j consoleJobs) Points(ctx context.Context, job string) ([]batholith.Point, error) {
+	return j.s.store.Points(ctx, job)
+}
+
 // Running implements console.Jobs. It looks at the accounts of the settings' keys.
 func (j consoleJobs) Running(ctx context.Context, limit int) (all []batholith.Job, err error) {
 	for _, account := range accountsOf(j.s.settings()) {

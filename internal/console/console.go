@@ -62,6 +62,9 @@ type Jobs interface {
 	Changes(ctx context.Context, account string, before int64, limit int) ([]batholith.Change, error)
 	// Running returns jobs in progress, at most limit.
 	Running(ctx context.Context, limit int) ([]batholith.Job, error)
+	// PutPoints stores points of jobs, and Points returns the stored ones of a job, oldest first. Points that are too close are dropped.
+	PutPoints(ctx context.Context, all []batholith.Point) error
+	Points(ctx context.Context, job string) ([]batholith.Point, error)
 	// InFlight returns the number of requests in flight by model.
 	InFlight() map[string]int64
 	// Receivers returns the receivers of events, without secrets.

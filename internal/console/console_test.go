@@ -124,8 +124,10 @@ func (history) History(_ context.Context, job string) ([]batholith.Change, error
 func (history) Changes(context.Context, string, int64, int) ([]batholith.Change, error) {
 	return []batholith.Change{{Seq: 7, Job: "aaaaaaaaaaaa", Status: batholith.StatusInProgress, Message: evil, At: begin}, {Seq: 6, Job: "hidden000000", Status: batholith.StatusFailed, Message: "a secret of another", At: begin}}, nil
 }
-func (history) Running(context.Context, int) ([]batholith.Job, error) { return nil, nil }
-func (history) InFlight() map[string]int64                            { return map[string]int64{} }
+func (history) Running(context.Context, int) ([]batholith.Job, error)     { return nil, nil }
+func (history) PutPoints(context.Context, []batholith.Point) error        { return nil }
+func (history) Points(context.Context, string) ([]batholith.Point, error) { return nil, nil }
+func (history) InFlight() map[string]int64                                { return map[string]int64{} }
 func (history) Receivers(context.Context) ([]console.Receiver, error) {
 	return []console.Receiver{{Name: "hook", URL: "http://127.0.0.1:9/" + evil, Pending: 3}}, nil
 }
@@ -158,7 +160,7 @@ func (s *site) pass(d time.Duration) {
 	s.clock = s.clock.Add(d)
 }
 
-func newSite(t *testing.T) *site {
+func newSite(t *testing.T, change ...func(*console.Options)) *site {
 	t.Helper()
 	s := &site{t: t, clock: begin.Add(time.Hour), dir: filepath.Join(t.TempDir(), "spool"), api: &api{denies: map[string]bool{}, jobs: map[string]bedrock.JobSummary{}, keys: map[string]string{
 		sigv4.BearerOf("AKALICE", "alices-secret"): "alice", "ABSK-bob": "bob"}}}
@@ -167,7 +169,7 @@ func newSite(t *testing.T) *site {
 		InputDataConfig:  &bedrock.InputDataConfig{S3InputDataConfig: &bedrock.S3InputDataConfig{S3URI: "s3://b/" + evil}},
 		OutputDataConfig: &bedrock.OutputDataConfig{S3OutputDataConfig: &bedrock.S3OutputDataConfig{S3URI: "s3://b/out/"}},
 		Batholith:        &bedrock.JobNotes{Note: evil, Usage: &bedrock.JobUsage{InputTokens: 1234, OutputTokens: 567}, Backends: []bedrock.JobBackend{{Name: evil, State: "ready"}}}}
-	c, err := console.New(console.Options{API: s.api, Verify: s.api.verify, Jobs: history{}, Dir: s.dir, Now: s.now, Every: 10 * time.Millisecond, Bucket: "batholith",
+	o := console.Options{API: s.api, Verify: s.api.verify, Jobs: history{}, Dir: s.dir, Now: s.now, Every: 10 * time.Millisecond, Bucket: "batholith",
 		Table: func(name string) bool { return strings.HasSuffix(name, ".csv") },
 		Records: func(_ context.Context, _, _, template, _ string, _ batholith.InvocationType, to io.Writer) error {
 			if strings.Contains(template, "bad") {
@@ -179,7 +181,11 @@ func newSite(t *testing.T) *site {
 		Role: func(account string) string { return "arn:aws:iam::" + account + ":role/batholith" },
 		Validate: func(context.Context, string, string, string, batholith.InvocationType) (console.Validation, error) {
 			return console.Validation{Records: 2, Errors: 1, ErrorList: []console.Problem{{Line: 2, Reason: evil}}}, nil
-		}})
+		}}
+	for _, f := range change {
+		f(&o)
+	}
+	c, err := console.New(o)
 	if err != nil {
 		t.Fatal(err)
 	}

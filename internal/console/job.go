@@ -23,7 +23,6 @@ type jobView struct {
 	Percent  float64
 	Left     int64 // records without an outcome
 	Kept     *bedrock.GetKeptResultsOutput
-	Points   int
 	Said     string // what was just done
 }
 
@@ -92,7 +91,7 @@ func (v *visit) view(tab string) (jobView, error) {
 }
 
 func (v *visit) viewOf(j bedrock.JobSummary, tab string) (jobView, error) {
-	view := jobView{jobRow: v.c.row(j), ID: idOf(j.JobARN), Tab: tab, Points: len(v.c.samples.of(idOf(j.JobARN)))}
+	view := jobView{jobRow: v.c.row(j), ID: idOf(j.JobARN), Tab: tab}
 	if j.TotalRecordCount > 0 {
 		view.Percent = float64(j.ProcessedRecordCount) * 100 / float64(j.TotalRecordCount)
 		view.Left = j.TotalRecordCount - j.ProcessedRecordCount

@@ -36,7 +36,9 @@ type jobRow struct {
 func (j jobRow) TokenRate() int64 { return int64(j.Tokens) }
 
 // Notes returns the member batholith, never nil.
-func (j jobRow) Notes() bedrock.JobNotes {
+func (j jobRow) Notes() bedrock.JobNotes { return notesOf(j.JobSummary) }
+
+func notesOf(j bedrock.JobSummary) bedrock.JobNotes {
 	if j.Batholith == nil {
 		return bedrock.JobNotes{}
 	}

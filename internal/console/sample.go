@@ -52,9 +52,11 @@ func (s *series) add(p point) {
 	s.points, s.every, s.looks = half, s.every*2, 1
 }
 
-// samples are the series of jobs that this process has seen running. They are lost at a restart.
+// samples are the series of jobs that this process has seen running. They are lost at a restart; one point a minute of each is stored.
 type samples struct {
-	mu  sync.Mutex
+	stored int64 // minute of the latest points that were stored; used by one goroutine
+
+	mu  sync.Mutex // guards all
 	all map[string]*series
 }
 
@@ -103,9 +105,63 @@ func (c *Console) sample(ctx context.Context) {
 		return
 	}
 	flying, now := c.o.Jobs.InFlight(), c.o.Now()
+	var all []batholith.Point
 	for _, j := range jobs {
-		c.samples.add(j.ID, point{now, j.Counts.Processed, batholith.Sum(j.Tokens.Input, j.Tokens.Output), flying[j.Model]})
+		p := batholith.Point{Job: j.ID, At: now, Records: j.Counts.Processed, Tokens: batholith.Sum(j.Tokens.Input, j.Tokens.Output), InFlight: flying[j.Model]}
+		c.samples.add(j.ID, pointOf(p))
+		all = append(all, p)
 	}
+	if minute := now.Unix() / 60; minute != c.samples.stored {
+		c.samples.stored = minute
+		if err := c.o.Jobs.PutPoints(ctx, all); err != nil && ctx.Err() == nil { // the plots of a later process lack a minute
+			c.o.Log.Debug("console: points cannot be stored", "error", err)
+		}
+	}
+}
+
+func pointOf(p batholith.Point) point { return point{p.At, p.Records, p.Tokens, p.InFlight} }
+
+// points returns the points of a job: its begin, the stored ones, then those of this process, which are closer, and its end.
+func (v *visit) points(j bedrock.JobSummary) ([]point, error) {
+	id := idOf(j.JobARN)
+	history, err := v.c.o.Jobs.History(v.r.Context(), id)
+	if err != nil {
+		return nil, err
+	}
+	stored, err := v.c.o.Jobs.Points(v.r.Context(), id)
+	if err != nil {
+		return nil, err
+	}
+	var all []point
+	add := func(p point) {
+		if len(all) == 0 || p.at.After(all[len(all)-1].at) {
+			all = append(all, p)
+		}
+	}
+	for _, h := range history {
+		if h.Status == batholith.StatusInProgress {
+			add(point{at: h.At})
+			break
+		}
+	}
+	own := v.c.samples.of(id)
+	for _, p := range stored {
+		if len(own) > 0 && !p.At.Before(own[0].at) {
+			break
+		}
+		add(pointOf(p))
+	}
+	for _, p := range own {
+		add(p)
+	}
+	if len(all) > 0 && j.Status.Terminal() && !j.EndTime.IsZero() {
+		end := point{at: j.EndTime.Time, records: j.ProcessedRecordCount, tokens: all[len(all)-1].tokens}
+		if u := notesOf(j).Usage; u != nil {
+			end.tokens = batholith.Sum(u.InputTokens, u.OutputTokens)
+		}
+		add(end)
+	}
+	return all, nil
 }
 
 // plotted are the points of a job as its plots need them: the rates of the time before each moment.
@@ -161,7 +217,11 @@ func (c *Console) jobPoints(v *visit) error {
 		http.Error(v.w, "the job cannot be read", http.StatusForbidden)
 		return nil
 	}
-	text, err := json.Marshal(plot(c.samples.of(idOf(j.JobARN))))
+	all, err := v.points(j)
+	if err != nil {
+		return err
+	}
+	text, err := json.Marshal(plot(all))
 	if err != nil {
 		return err
 	}

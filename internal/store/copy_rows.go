@@ -69,8 +69,11 @@ func (c *Copy) copyTables(ctx context.Context, snapshot *sql.Tx, tx pgx.Tx, m Mo
 		return err
 	}
 	// Readers of events know SQLite's numbers.
-	if _, err := tx.Exec(ctx, `UPDATE events SET number = seq`); err != nil {
-		return err
+	for _, statement := range []string{`UPDATE events SET number = seq`,
+		`INSERT INTO outbox (id, last) SELECT 1, GREATEST((SELECT COALESCE(max(number), 0) FROM events), (SELECT COALESCE(max(seq), 0) FROM receivers)) ON CONFLICT (id) DO UPDATE SET last = excluded.last`} {
+		if _, err := tx.Exec(ctx, statement); err != nil {
+			return err
+		}
 	}
 	_, err = tx.Exec(ctx, `UPDATE origin SET complete = 1 WHERE id = $1`, m.ID)
 	return err

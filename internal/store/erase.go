@@ -107,7 +107,7 @@ func (s *Store) Outdate(ctx context.Context, age time.Duration, keep int) (n int
 }
 
 // ofJobs are the tables with rows of jobs, in an order in which they can be deleted. The rows of a table are deleted by its key.
-var ofJobs = []table{chunksTable, segmentsTable, uploadsTable, filesTable, {"progress", "worker"}, {"tags", "name"}, {"events", "seq"}}
+var ofJobs = []table{chunksTable, segmentsTable, uploadsTable, filesTable, {"progress", "worker"}, {"points", "slot"}, {"tags", "name"}, {"events", "seq"}}
 
 // fewOfJobs are such tables with one row at most for each job, or for each worker of it.
 var fewOfJobs = []string{"tokens", "forecasts", "reservations"}
@@ -130,6 +130,9 @@ func (s *Store) EraseJob(ctx context.Context, id string) error {
 			return false, err
 		case !wanted:
 			return false, batholith.ErrMoved
+		}
+		if err := s.unplaceEvents(ctx, tx, id); err != nil {
+			return false, err
 		}
 		for _, t := range ofJobs {
 			if n, err := deleteSome(ctx, tx, t, id); err != nil || n >= batchRows {

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"fmt"
 	"math"
 
 	"github.com/batholith/batholith"
@@ -48,9 +49,11 @@ const (
 	eventsQuery       = `SELECT job, status, message, at, number FROM events WHERE number > $1 ORDER BY number LIMIT $2`
 	unnumberedQuery   = `SELECT 1 FROM events WHERE number IS NULL LIMIT 1`
 	numberLock        = `INSERT INTO outbox (id) VALUES (1) ON CONFLICT (id) DO UPDATE SET id = outbox.id`
-	numberQuery       = `WITH next AS (
+	// Programs of older versions store no last number.
+	numberQuery = `WITH next AS (
 			SELECT seq, row_number() OVER (ORDER BY seq) AS k FROM (SELECT seq FROM events WHERE number IS NULL ORDER BY seq LIMIT $1) AS fresh)
-		UPDATE events SET number = next.k + (SELECT COALESCE(max(number), 0) FROM events) FROM next WHERE events.seq = next.seq`
+		UPDATE events SET number = next.k + (SELECT GREATEST(last, (SELECT COALESCE(max(number), 0) FROM events)) FROM outbox WHERE id = 1) FROM next WHERE events.seq = next.seq`
+	lastQuery = `UPDATE outbox SET last = GREATEST(last, (SELECT COALESCE(max(number), 0) FROM events)) WHERE id = 1`
 )
 
 // number gives numbers to all committed events that have none.
@@ -60,7 +63,7 @@ func (s *Store) number(ctx context.Context) error {
 	}
 	return s.inBatches(ctx, func(ctx context.Context, tx *sql.Tx) (bool, error) {
 		// One transaction at a time. The next statement sees what was committed until the lock was taken.
-		if _, err := tx.ExecContext(ctx, numberLock); err != nil {
+		if err := s.lockNumbers(ctx, tx); err != nil {
 			return false, err
 		}
 		r, err := tx.ExecContext(ctx, numberQuery, batchRows)
@@ -68,6 +71,9 @@ func (s *Store) number(ctx context.Context) error {
 			return false, err
 		}
 		n, err := r.RowsAffected()
+		if err == nil {
+			_, err = tx.ExecContext(ctx, lastQuery)
+		}
 		return n < batchRows, err
 	})
 }
@@ -88,21 +94,100 @@ func scanEvent(rows *sql.Rows, more ...any) (batholith.Change, error) {
 	return c, err
 }
 
-// AccountEvents returns up to limit changes of the jobs of an account that come before the change numbered before, newest first; before 0: the
-// latest. The numbers are those of their insertion, which serve as the place to go on from.
+// The events of one account are found by the table account_events, which has the account of each event by its number. It is filled before it
+// is read, in the order of the numbers, so that the greatest one in it says how far it goes:
+//
+//	placed = events with a number ≤ max(account_events.n)
+//
+// Events of erased jobs are removed from both tables in one transaction, so that this stays true.
+
+// AccountEvents returns up to limit changes of the jobs of an account with numbers below before, newest first; before 0: the latest. The numbers are
+// those of Events. Its time does not grow with the events of other accounts, except for the first call after an upgrade.
 func (s *Store) AccountEvents(ctx context.Context, account string, before int64, limit int) ([]batholith.Change, error) {
 	if before <= 0 {
 		before = math.MaxInt64
+	}
+	query := walkedEventsQuery
+	placed, err := s.placeEvents(ctx)
+	if err != nil {
+		return nil, wrap("place", "events", err)
+	}
+	if placed {
+		query = accountEventsQuery
 	}
 	cs, err := read(ctx, s, func(rows *sql.Rows) (batholith.Change, error) {
 		var n int64
 		c, err := scanEvent(rows, &n)
 		c.Seq = n
 		return c, err
-	}, accountEventsQuery, account, before, limit)
+	}, s.numbered(query), account, before, limit)
 	return cs, wrap("read the events of account", account, err)
 }
 
-// accountEventsQuery walks the events from the latest on, past those of other accounts.
-const accountEventsQuery = `SELECT e.job, e.status, e.message, e.at, e.seq FROM events e JOIN jobs j ON j.id = e.job
-	WHERE j.account = $1 AND e.seq < $2 ORDER BY e.seq DESC LIMIT $3`
+// The statements of AccountEvents. %s is the column with the number of an event. walkedEventsQuery passes the events of other accounts.
+const (
+	accountEventsQuery = `SELECT e.job, e.status, e.message, e.at, a.n FROM account_events a JOIN events e ON e.%[1]s = a.n
+		WHERE a.account = $1 AND a.n < $2 ORDER BY a.n DESC LIMIT $3`
+	walkedEventsQuery = `SELECT e.job, e.status, e.message, e.at, e.%[1]s FROM events e JOIN jobs j ON j.id = e.job
+		WHERE j.account = $1 AND e.%[1]s < $2 ORDER BY e.%[1]s DESC LIMIT $3`
+	unplacedQuery = `SELECT 1 FROM events WHERE %[1]s > (SELECT COALESCE(max(n), 0) FROM account_events) LIMIT 1`
+	placeQuery    = `INSERT INTO account_events (n, account) SELECT e.%[1]s, j.account FROM events e JOIN jobs j ON j.id = e.job
+		WHERE e.%[1]s > (SELECT COALESCE(max(n), 0) FROM account_events) ORDER BY e.%[1]s LIMIT $1`
+	unplaceQuery = `DELETE FROM account_events WHERE n IN (SELECT %[1]s FROM events WHERE job = $1)`
+)
+
+// numbered is a statement with the column that has the numbers of events.
+func (s *Store) numbered(query string) string {
+	if s.dialect.serial() {
+		return fmt.Sprintf(query, "seq")
+	}
+	return fmt.Sprintf(query, "number")
+}
+
+// placeBatches bounds the transactions of one call of placeEvents.
+const placeBatches = 10
+
+// placeEvents fills account_events. all is false if there are more events left than one call takes, which happens only after an upgrade.
+func (s *Store) placeEvents(ctx context.Context) (all bool, err error) {
+	if !s.dialect.serial() {
+		if err := s.number(ctx); err != nil {
+			return false, err
+		}
+	}
+	if some, err := s.holds(ctx, s.numbered(unplacedQuery)); err != nil || !some {
+		return err == nil, err
+	}
+	batches := 0
+	err = s.inBatches(ctx, func(ctx context.Context, tx *sql.Tx) (bool, error) {
+		if err := s.lockNumbers(ctx, tx); err != nil {
+			return false, err
+		}
+		r, err := tx.ExecContext(ctx, s.numbered(placeQuery), batchRows)
+		if err != nil {
+			return false, err
+		}
+		n, err := r.RowsAffected()
+		batches++
+		all = n < batchRows
+		return all || batches == placeBatches, err
+	})
+	return all, err
+}
+
+// unplaceEvents removes the events of a job from account_events, in the transaction that deletes them.
+func (s *Store) unplaceEvents(ctx context.Context, tx *sql.Tx, id string) error {
+	if err := s.lockNumbers(ctx, tx); err != nil {
+		return err
+	}
+	_, err := tx.ExecContext(ctx, s.numbered(unplaceQuery), id)
+	return err
+}
+
+// lockNumbers makes the transactions that number or place events exclude each other.
+func (s *Store) lockNumbers(ctx context.Context, tx *sql.Tx) error {
+	if s.dialect.serial() {
+		return nil
+	}
+	_, err := tx.ExecContext(ctx, numberLock)
+	return err
+}

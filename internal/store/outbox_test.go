@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"fmt"
 	"math/rand/v2"
+	"path/filepath"
 	"testing"
 
 	"github.com/batholith/batholith"
@@ -115,5 +116,32 @@ func TestTwoReadersNumberNoEventTwice(t *testing.T) {
 		if err := <-errs; err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// After an upgrade there may be more events without a place than one call takes. Each call answers rightly meanwhile.
+func TestEventsOfAnAccountAreWholeWhileTheyAreBeingPlaced(t *testing.T) {
+	s := openStore(t, filepath.Join(t.TempDir(), "jobs.db"))
+	for n := range 2 {
+		j := job(n)
+		j.Account = fmt.Sprintf("%012d", n)
+		if _, err := s.CreateJob(t.Context(), j, "hash", 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const many = batchRows*placeBatches + 10
+	_, err := s.writer.Exec(fmt.Sprintf(`WITH RECURSIVE k(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM k WHERE n < %d)
+		INSERT INTO events (job, status, message, at) SELECT '%s', 'Validating', '', n FROM k`, many, job(0).ID))
+	must(err)
+	for call := range 3 {
+		for n, events := range map[string]int{"000000000000": 50, "000000000001": 1} {
+			got, err := s.AccountEvents(t.Context(), n, 0, 50)
+			if err != nil || len(got) != events || got[0].Job != job(int(n[11]-'0')).ID {
+				t.Fatalf("call %d: account %s has %d events, %v", call, n, len(got), err)
+			}
+		}
+	}
+	if got := text(t, s.reader, `SELECT count(*) FROM account_events`); got != fmt.Sprintln(many+2) {
+		t.Errorf("events with a place: %s", got)
 	}
 }

@@ -250,6 +250,7 @@ func TestStatementsUseTheirIndexesOnPostgreSQL(t *testing.T) {
 		{s.dialect.release(false), []any{"w1", 8}, "chunks_leased chunks_pkey", "AND (n = mine.n)"},
 		{unnumberedQuery, nil, "events_unnumbered", ""},
 		{eventsQuery, []any{5, 10}, "events_by_number", ""},
+		{s.numbered(accountEventsQuery), []any{"123456789012", 1000, 50}, "events_of_accounts events_by_number", ""},
 	}
 	plans := func(check func(query, plan, indexes string)) {
 		for _, c := range statements {

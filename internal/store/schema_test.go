@@ -225,6 +225,11 @@ func TestHotStatementsUseTheirIndex(t *testing.T) {
 	counters := values(batholith.Counts{}, batholith.Tokens{}, batholith.Ledger{})
 	checkPlan(t, s, "SEARCH progress USING PRIMARY KEY (job=? AND worker=?)", countQuery, append(counters, 1, "j", "w")...)
 	checkPlan(t, s, "SEARCH segments USING PRIMARY KEY (job=?)", deleteQuery(segmentsTable), "j", 1)
+	checkPlan(t, s, "SEARCH a USING COVERING INDEX events_of_accounts (account=? AND n<?)", s.numbered(accountEventsQuery), "a", 1, 1)
+	checkPlan(t, s, "SEARCH e USING INTEGER PRIMARY KEY (rowid=?)", s.numbered(accountEventsQuery), "a", 1, 1)
+	checkPlan(t, s, "SEARCH events USING INTEGER PRIMARY KEY (rowid>?)", s.numbered(unplacedQuery))
+	checkPlan(t, s, "SEARCH e USING INTEGER PRIMARY KEY (rowid>?)", s.numbered(placeQuery), 1)
+	checkPlan(t, s, "SEARCH points USING PRIMARY KEY (job=?)", `SELECT job, min(slot) FROM points WHERE job IN ($1, $2) GROUP BY job`, "i", "j")
 }
 
 func checkPlan(t *testing.T, s *Store, step, query string, args ...any) {

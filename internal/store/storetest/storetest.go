@@ -73,6 +73,8 @@ type History interface {
 	Events(ctx context.Context, seq int64, limit int) ([]batholith.Change, error)
 	History(ctx context.Context, id string) ([]batholith.Change, error)
 	AccountEvents(ctx context.Context, account string, before int64, limit int) ([]batholith.Change, error)
+	PutPoints(ctx context.Context, all []batholith.Point) error
+	Points(ctx context.Context, id string) ([]batholith.Point, error)
 }
 
 // Draining keeps which model servers get no new requests.
@@ -197,7 +199,7 @@ func Run(t *testing.T, open func(*testing.T) Port) {
 		name string
 		laws []law
 	}{
-		{"Creation", creation()}, {"List", listing()}, {"Status", statuses()}, {"Tags", tagging()}, {"Plan", planning()},
+		{"Creation", creation()}, {"List", listing()}, {"Status", statuses()}, {"Events", happening()}, {"Points", plotting()}, {"Tags", tagging()}, {"Plan", planning()},
 		{"Lease", leasing()}, {"Commit", committing()}, {"Progress", progressing()}, {"Publication", publishing()}, {"Keeping", keeping()}, {"Pausing", pausing()}, {"Draining", draining()}, {"Forgetting", forgettingLaws()}, {"Restoring", restoring()}, {"Spending", spending()}, {"Cleaning", cleaning()}, {"Memory", learning()}, {"Sharing", sharing()}, {"Processes", processes()}, {"Usage", using()}, {"Census", counting()}, {"Model", models()},
 	} {
 		t.Run(group.name, func(t *testing.T) {

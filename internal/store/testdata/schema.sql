@@ -1,3 +1,8 @@
+CREATE TABLE account_events (
+    n       INTEGER NOT NULL PRIMARY KEY, -- events.seq
+    account TEXT    NOT NULL
+) STRICT;
+CREATE INDEX events_of_accounts ON account_events (account, n);
 CREATE TABLE accounts (
     account   TEXT    NOT NULL PRIMARY KEY,
     seq       INTEGER NOT NULL, -- of the latest job
@@ -161,6 +166,15 @@ CREATE TABLE loads (
     PRIMARY KEY (worker, backend, model)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX loads_backend ON loads (backend, model);
+CREATE TABLE points (
+    job       TEXT    NOT NULL REFERENCES jobs (id),
+    slot      INTEGER NOT NULL, -- minute since 1970
+    at        INTEGER NOT NULL,
+    records   INTEGER NOT NULL, -- with an outcome
+    tokens    INTEGER NOT NULL, -- in and out
+    in_flight INTEGER NOT NULL, -- requests to the servers of the job's model, of all jobs
+    PRIMARY KEY (job, slot)
+) STRICT, WITHOUT ROWID;
 CREATE TABLE progress (
     job                TEXT    NOT NULL REFERENCES jobs (id),
     worker             TEXT    NOT NULL,
@@ -241,6 +255,7 @@ CREATE TABLE workers (
 -- chunks chunks_leased: 200 50 10
 -- chunks chunks_open: 2000 100 1
 -- events events_by_job: 500000 5 1
+-- account_events events_of_accounts: 500000 50000 1
 -- jobs jobs_active: 200 1 1 1
 -- jobs jobs_by_seq: 100000 10000 1 1
 -- jobs jobs_by_status: 100000 10000 1000 1 1
@@ -251,5 +266,6 @@ CREATE TABLE workers (
 -- jobs jobs_names: 200 50 1
 -- jobs jobs_sweep: 200 1
 -- jobs jobs_unclean: 10 1 1 1
+-- points points: 100000 100 1
 -- progress progress: 400 2 1
 -- tokens tokens_by_job: 100000 1

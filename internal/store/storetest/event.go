@@ -1,0 +1,85 @@
+package storetest
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/batholith/batholith"
+)
+
+func happening() []law {
+	return []law{
+		{"EventsOfAnAccountAreItsOwnInTheirOrder", eventsOfAccounts},
+		{"AnErasedJobHasNoEventsAndItsNumbersAreNotGivenAgain", eventsOfAnErasedJob},
+	}
+}
+
+// eventsOf are all changes of an account, newest first, read in pages of n.
+func eventsOf(t *testing.T, p Port, account string, n int) (all []batholith.Change) {
+	t.Helper()
+	for before := int64(0); ; {
+		page, err := p.AccountEvents(t.Context(), account, before, n)
+		no(t, err)
+		if len(page) == 0 {
+			return all
+		}
+		all = append(all, page...)
+		before = page[len(page)-1].Seq
+	}
+}
+
+func eventsOfAccounts(t *testing.T, p Port) {
+	const stranger = "210987654321"
+	var mine, others []string
+	for n := range 6 {
+		j := newJob(n)
+		if n%3 == 0 {
+			j.Account = stranger
+			others = append([]string{j.ID}, others...)
+		} else {
+			mine = append([]string{j.ID}, mine...)
+		}
+		create(t, p, j)
+		if n == 3 {
+			eventsOf(t, p, account, 1) // what comes later is found too
+		}
+	}
+	for _, c := range []struct {
+		account string
+		jobs    []string
+	}{{account, mine}, {stranger, others}, {"999999999999", nil}} {
+		for n := 1; n < 4; n++ {
+			var jobs []string
+			got := eventsOf(t, p, c.account, n)
+			for _, e := range got {
+				jobs = append(jobs, e.Job)
+			}
+			same(t, jobs, c.jobs)
+			if !slices.IsSortedFunc(got, func(a, b batholith.Change) int { return int(b.Seq - a.Seq) }) {
+				t.Errorf("the events of %s are not in the order of their numbers: %v", c.account, got)
+			}
+		}
+	}
+}
+
+func eventsOfAnErasedJob(t *testing.T, p Port) {
+	kept := create(t, p, newJob(1))
+	j := endedJob(t, p, 2, false)
+	eventsOf(t, p, account, 10)
+	seen, err := p.Events(t.Context(), 0, 100)
+	no(t, err)
+	no(t, p.ForgetJob(t.Context(), account, j.ID, false))
+	no(t, p.EraseJob(t.Context(), j.ID))
+	if left := eventsOf(t, p, account, 10); len(left) != 1 || left[0].Job != kept.ID {
+		t.Errorf("after a job was erased: %v", left)
+	}
+	next := create(t, p, newJob(3))
+	fresh, err := p.Events(t.Context(), seen[len(seen)-1].Seq, 100)
+	no(t, err)
+	if len(fresh) != 1 || fresh[0].Job != next.ID {
+		t.Errorf("a reader of all events before a job was erased gets %v", fresh)
+	}
+	if all := eventsOf(t, p, account, 10); len(all) != 2 || all[0].Job != next.ID {
+		t.Errorf("the events are %v", all)
+	}
+}
