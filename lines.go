@@ -57,6 +57,8 @@ type Batch struct {
 	Window   string            // completion_window, as it was sent
 	Endpoint string            // of all records: /v1/chat/completions
 	File     string            `json:",omitempty"` // id of the input file; "": the client named an S3 URI
+	// OutputExpires is how many seconds after they are written the outputs expire (output_expires_after); 0: never.
+	OutputExpires int64 `json:",omitempty"`
 }
 
 // Untried is OpenAI's code, and a message, for the records that a job in this terminal status has never tried. code is empty for the other statuses: a

@@ -2,7 +2,9 @@ package cli
 
 import (
 	"context"
+	"maps"
 	"net/http"
+	"slices"
 
 	"github.com/batholith/batholith/internal/authz"
 	"github.com/batholith/batholith/internal/bedrock"
@@ -15,7 +17,32 @@ import (
 // openAI returns the handler of OpenAI's batch API.
 func (s *service) openAI(v verifier, known func(context.Context, string, bedrock.Caller)) http.Handler {
 	return openai.NewHandler(openai.Options{Jobs: s.engine.Batches(), Open: s.openAIBucket, Bucket: s.filesBucket, Role: s.filesRole,
-		LimitsNow: s.engine.Limits, Profile: profile(s.o.Config), Admit: admitStream(v), Authenticate: authenticate(v), Known: known, Log: s.o.Log})
+		LimitsNow: s.engine.Limits, Profile: profile(s.o.Config), Admit: admitStream(v), Authenticate: authenticate(v), Known: known, Log: s.o.Log, Now: s.clock.Now, Room: s.engine.Room()})
+}
+
+// openAIJanitor deletes the files that have expired.
+func (s *service) openAIJanitor() *openai.Janitor {
+	return &openai.Janitor{Buckets: s.filesBuckets, Unfinished: s.store.Unfinished, Now: s.clock.Now, Log: s.o.Log}
+}
+
+// filesBuckets are the buckets with files of all accounts of the settings. On an external S3 only the account of the service has files.
+func (s *service) filesBuckets() (all []blob.Bucket) {
+	c := s.settings()
+	accounts := map[string]bool{c.Account: true}
+	if s.s3 != nil {
+		for _, k := range c.Credentials {
+			accounts[k.Account] = true
+		}
+		for _, k := range c.APIKeys {
+			accounts[k.Account] = true
+		}
+	}
+	for _, account := range slices.Sorted(maps.Keys(accounts)) {
+		if b, ok := s.places.Bucket(s.filesRole(account), s.filesBucket(account)); ok {
+			all = append(all, b)
+		}
+	}
+	return all
 }
 
 // admitStream is admit for requests whose bodies are not kept: it reports whether the sender is verified by the head.

@@ -239,6 +239,9 @@ func (s *service) work(ctx context.Context, api, scrapes, profiles net.Listener,
 	if s.console != nil {
 		g.Go(func() error { return s.console.Run(ctx) })
 	}
+	if s.calls != nil {
+		g.Go(func() error { return s.openAIJanitor().Run(ctx) })
+	}
 	if s.policy != nil {
 		g.Go(func() error { return s.policy.Run(ctx) })
 	}

@@ -356,6 +356,9 @@ func (e *Engine) Service() bedrock.Service {
 // Batches answers what OpenAI's batch API asks. It is nil in a process without API.
 func (e *Engine) Batches() *control.API { return e.api }
 
+// Room is the budget of memory of the process, which its parts share; nil: there is none.
+func (e *Engine) Room() *memory.Budget { return e.room }
+
 // InFlight is the number of requests in flight at the model servers. It is 0 without a worker.
 func (e *Engine) InFlight() int {
 	if e.dispatch == nil {

@@ -55,7 +55,9 @@ func Points() []Point {
 // BatchPoints lists the points that only batches of OpenAI's API pass, and jobs whose output is in OpenAI's lines, in their order.
 func BatchPoints() []Point {
 	return []Point{
+		{"openai.expiry-stored", "the word when a file will expire, and no file"},
 		{"openai.file-stored", "a file whose client has not heard of it"},
+		{"openai.file-deleted", "the word when a file expires, which is gone"},
 		{"results.untried", "the same as lifecycle.sealed, with a part of the lines of records that were never tried"},
 		{"results.errors-published", "the errors of a file whose output is in OpenAI's lines, and perhaps not its answers"},
 	}

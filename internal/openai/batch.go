@@ -168,7 +168,7 @@ func batchOf(j batholith.Job, changes []batholith.Change) batch {
 // outputName is how clients name an output: the id of a file, or an S3 URI. For an input of several objects it is the folder of all outputs.
 func outputName(j batholith.Job, suffix string) *string {
 	if j.Batch != nil && j.Batch.File != "" {
-		id := outputID(j.ID, suffix)
+		id := outputID(j.ID, suffix, j.Batch.OutputExpires)
 		return &id
 	}
 	uri := strings.TrimSuffix(j.Output.URI, "/") + "/" + j.ID + "/"

@@ -27,12 +27,11 @@ func (h *handler) uploadFile(ctx context.Context, c *call) error {
 	if err != nil {
 		return wrong("file", "The body is not multipart/form-data with a file and a purpose.")
 	}
-	waiting, cancel := context.WithTimeout(ctx, uploadPatience)
-	defer cancel()
-	if h.uploads.Acquire(waiting, 1) != nil {
-		return refusal(http.StatusTooManyRequests, "rate_limit_exceeded", "", "%d files are being uploaded; try again.", maxUploads)
+	leave, err := h.enter(ctx, c.r.ContentLength)
+	if err != nil {
+		return err
 	}
-	defer h.uploads.Release(1)
+	defer leave()
 	up := &upload{h: h, c: c, id: newFileID(h.Now()), most: h.LimitsNow().MaxFileBytes}
 	if up.most <= 0 || up.most > mostFileBytes {
 		up.most = mostFileBytes
@@ -40,6 +39,10 @@ func (h *handler) uploadFile(ctx context.Context, c *call) error {
 	err = up.read(ctx, parts)
 	if err == nil {
 		err = up.check()
+	}
+	if err == nil && up.seconds > 0 {
+		err = up.bucket.Put(ctx, expiresKey(up.id, up.seconds), nil)
+		failpoint.Here("openai.expiry-stored")
 	}
 	if err != nil {
 		return errors.Join(err, up.abort())
@@ -49,9 +52,41 @@ func (h *handler) uploadFile(ctx context.Context, c *call) error {
 	}
 	up.w = nil
 	failpoint.Here("openai.file-stored")
-	f := file{id: up.id, name: up.name, bytes: up.bytes, created: h.Now(), key: up.key}
+	f := file{id: up.id, name: up.name, bytes: up.bytes, key: up.key}
 	f.created, _ = timeOf(up.id)
+	f.expires = after(f.created, up.seconds)
 	return c.send(f.object())
+}
+
+// Memory of an upload: a part, and a piece of the body.
+const (
+	pieceBytes  = 64 << 10
+	uploadBytes = blob.MinPartBytes + pieceBytes
+)
+
+// enter waits for the turn of an upload of so many bytes (-1: unknown) and for its memory, of the budget that chunks and answers of jobs share. The
+// first upload never waits for memory.
+func (h *handler) enter(ctx context.Context, length int64) (leave func(), err error) {
+	waiting, cancel := context.WithTimeout(ctx, uploadPatience)
+	defer cancel()
+	busy := func(format string, a ...any) *Error {
+		e := refusal(http.StatusServiceUnavailable, "server_overloaded", "", format, a...)
+		e.Again = uploadAgain
+		return e
+	}
+	if h.uploads.Acquire(waiting, 1) != nil {
+		return nil, busy("%d files are being uploaded; try again in %d seconds.", maxUploads, int(uploadAgain.Seconds()))
+	}
+	bytes := int64(uploadBytes)
+	if length > 0 {
+		bytes = min(bytes, length+pieceBytes)
+	}
+	hold := h.room.Hold()
+	if hold.Reserve(waiting, bytes) != nil {
+		h.uploads.Release(1)
+		return nil, busy("The server has no memory for another upload (setting memory); try again in %d seconds.", int(uploadAgain.Seconds()))
+	}
+	return func() { hold.Release(); h.uploads.Release(1) }, nil
 }
 
 // upload is a file that is being received.
@@ -64,6 +99,9 @@ type upload struct {
 	key     string
 	purpose string
 	bytes   int64
+	expires *expiry // nil: never
+	seconds int64   // of it, when it is checked
+	bucket  blob.Bucket
 	w       *blob.Writer // nil: the file has not come
 }
 
@@ -85,15 +123,29 @@ func (u *upload) read(ctx context.Context, parts *multipart.Reader) error {
 		case "purpose":
 			u.purpose, err = value(part)
 		default:
-			if name := part.FormName(); len(name) >= len("expires_after") && name[:len("expires_after")] == "expires_after" {
-				return wrong("expires_after", "expires_after is not available: files stay until they are deleted. Leave it out.")
-			}
-			_, err = value(part)
+			err = u.other(part)
 		}
 		if err != nil {
 			return err
 		}
 	}
+}
+
+// other reads a field beside the file and its purpose. Unknown ones are ignored.
+func (u *upload) other(part *multipart.Part) error {
+	text, err := value(part)
+	if err != nil {
+		return err
+	}
+	e := expiry{}
+	if u.expires != nil {
+		e = *u.expires
+	}
+	known, err := e.field(part.FormName(), text)
+	if known {
+		u.expires = &e
+	}
+	return err
 }
 
 // value reads a field that is no file.
@@ -130,8 +182,9 @@ func (u *upload) store(ctx context.Context, part *multipart.Part, rolling *patie
 	if err != nil {
 		return err
 	}
+	u.bucket = b
 	u.w = blob.NewWriter(ctx, b, u.key, blob.WriterOptions{PartBytes: blob.MinPartBytes})
-	piece := make([]byte, 64<<10)
+	piece := make([]byte, pieceBytes)
 	for {
 		rolling.extend()
 		n, err := part.Read(piece)
@@ -151,7 +204,10 @@ func (u *upload) store(ctx context.Context, part *multipart.Part, rolling *patie
 }
 
 // check checks what is known when the whole form has come.
-func (u *upload) check() error {
+func (u *upload) check() (err error) {
+	if u.seconds, err = u.expires.check("expires_after"); err != nil {
+		return err
+	}
 	switch {
 	case u.w == nil:
 		return refusal(http.StatusBadRequest, "missing_required_parameter", "file", "file is missing: the form has no file.")
@@ -195,7 +251,7 @@ func (h *handler) fileContent(ctx context.Context, c *call) error {
 	rolling := &patient{c: c}
 	r := blob.NewReader(ctx, b, f.key, f.etag, 0, f.bytes)
 	defer r.Close()
-	piece := make([]byte, 64<<10)
+	piece := make([]byte, pieceBytes)
 	n, err := io.ReadFull(r, piece)
 	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
 		return fmt.Errorf("read file %s: %w", f.id, err)

@@ -59,7 +59,7 @@ type newBatch struct {
 	Endpoint string            `json:"endpoint"`
 	Window   string            `json:"completion_window"`
 	Metadata map[string]string `json:"metadata"`
-	Expires  jsontext.Value    `json:"output_expires_after"`
+	Expires  *expiry           `json:"output_expires_after"`
 }
 
 // createBatch creates a batch. Everything that can be known now is checked now; the lines are checked when the job is validated.
@@ -72,9 +72,16 @@ func (h *handler) createBatch(ctx context.Context, c *call) error {
 	if err != nil {
 		return err
 	}
-	made := batholith.Batch{Metadata: in.Metadata, Window: in.Window, Endpoint: in.Endpoint}
+	expires, err := in.Expires.check("output_expires_after")
+	if err != nil {
+		return err
+	}
+	made := batholith.Batch{OutputExpires: expires, Metadata: in.Metadata, Window: in.Window, Endpoint: in.Endpoint}
 	input, output := in.Input, ""
 	bucket, key, isURI := splitURI(input)
+	if isURI && expires > 0 {
+		return wrong("output_expires_after", "output_expires_after is for batches over uploaded files: the output of this one is in your own bucket. Leave it out, and delete the output, or let a lifecycle rule of the bucket do it.")
+	}
 	if isURI {
 		output = input[:strings.LastIndexByte(input, '/')+1]
 	} else {
@@ -87,7 +94,7 @@ func (h *handler) createBatch(ctx context.Context, c *call) error {
 		}
 		made.File = f.id
 		bucket, key = h.Bucket(c.who.Account), f.key
-		input, output = "s3://"+bucket+"/"+key, "s3://"+bucket+"/"+outputFolder
+		input, output = "s3://"+bucket+"/"+key, "s3://"+bucket+"/"+outputsOf(expires)
 	}
 	model := c.r.Header.Get(headerModel)
 	if model == "" {
@@ -157,8 +164,6 @@ func (in *newBatch) check() (hours int, err error) {
 		return 0, wrong("endpoint", "endpoint is '%s'; batches are of %s here.", show(in.Endpoint), endpoint)
 	case in.Window == "":
 		return 0, refusal(http.StatusBadRequest, "missing_required_parameter", "completion_window", "completion_window is missing, for example 24h.")
-	case len(in.Expires) > 0 && string(in.Expires) != "null":
-		return 0, wrong("output_expires_after", "output_expires_after is not available: outputs stay until they are deleted. Leave it out.")
 	case len(in.Metadata) > mostMetadata:
 		return 0, wrong("metadata", "metadata has %d pairs; it has at most %d.", len(in.Metadata), mostMetadata)
 	}
@@ -250,7 +255,7 @@ func (h *handler) repeated(ctx context.Context, c *call, in *bedrock.CreateModel
 		b := j.Batch
 		if j.Owner == c.who.Principal && h.Now().Sub(j.Submitted) < repeatTime && j.Token == "" && j.Input.URI == in.InputDataConfig.S3InputDataConfig.S3URI && j.ModelID == in.ModelID &&
 			j.RoleARN == in.RoleARN && j.KMSKeyID == in.OutputDataConfig.S3OutputDataConfig.S3EncryptionKeyID &&
-			b.Window == made.Window && b.File == made.File && maps.Equal(b.Metadata, made.Metadata) {
+			b.Window == made.Window && b.OutputExpires == made.OutputExpires && b.File == made.File && maps.Equal(b.Metadata, made.Metadata) {
 			return j, true, nil
 		}
 	}

@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -21,6 +23,7 @@ type Error struct {
 	Code    string // "": null
 	Param   string // "": null
 	Message string
+	Again   time.Duration // after which the client may try again; 0: it is not told
 }
 
 // Error returns the message, for logs.
@@ -66,6 +69,9 @@ func (h *handler) refuse(c *call, err error) {
 	body, _ := json.Marshal(s, jsontext.AllowInvalidUTF8(true)) // strings can always be encoded
 	c.w.Header().Set("Content-Type", "application/json")
 	c.w.Header().Set("x-amzn-ErrorType", aws)
+	if e.Again > 0 {
+		c.w.Header().Set("Retry-After", strconv.Itoa(int(e.Again.Seconds())))
+	}
 	c.w.WriteHeader(e.Status)
 	_, _ = c.w.Write(body)
 }

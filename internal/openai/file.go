@@ -5,10 +5,11 @@ import (
 	"context"
 	"encoding/base32"
 	"encoding/binary"
-	"errors"
 	"fmt"
+	"iter"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -35,7 +36,9 @@ type file struct {
 	id, name string
 	bytes    int64
 	created  time.Time
-	key      string
+	expires  time.Time // zero: never
+	key      string    // "": the file is gone, or its upload has not come to its end
+	mark     string    // key of the object that says when an uploaded file expires; "": there is none
 	etag     string
 }
 
@@ -63,10 +66,10 @@ type fileObject struct {
 }
 
 func (f file) object() fileObject {
-	return fileObject{ID: f.id, Object: "file", Bytes: f.bytes, Created: f.created.Unix(), Name: f.name, Purpose: f.purpose(), Status: "processed"}
+	return fileObject{ID: f.id, Object: "file", Bytes: f.bytes, Created: f.created.Unix(), Name: f.name, Purpose: f.purpose(), Status: "processed", Expires: seconds(f.expires)}
 }
 
-// Ids of files: of uploads, file-TIME-RANDOM; of outputs, file-JOB-out and file-JOB-err.
+// Ids of files: of uploads, file-TIME-RANDOM; of outputs, file-JOB-out and file-JOB-err, with -SECONDS behind them if they expire.
 const (
 	idPrefix = "file-"
 	timeLen  = 13 // letters of eight bytes
@@ -99,17 +102,27 @@ func timeOf(id string) (t time.Time, ok bool) {
 	return time.UnixMilli(int64(binary.BigEndian.Uint64(b))), true
 }
 
-// outputID is the id of an output of a job.
-func outputID(job, suffix string) string {
-	return idPrefix + job + "-" + strings.TrimPrefix(suffix, ".")
+// outputID is the id of an output of a job, which expires after so many seconds; 0: never.
+func outputID(job, suffix string, seconds int64) string {
+	id := idPrefix + job + "-" + strings.TrimPrefix(suffix, ".")
+	if seconds > 0 {
+		id += "-" + strconv.FormatInt(seconds, 10)
+	}
+	return id
 }
 
-// jobOfOutput is the job of an output's id, and the suffix.
-func jobOfOutput(id string) (job, suffix string, ok bool) {
+// jobOfOutput is the job of an output's id, and the seconds after which it expires.
+func jobOfOutput(id string) (job string, seconds int64, ok bool) {
 	rest, ok := strings.CutPrefix(id, idPrefix)
-	job, suffix, found := strings.Cut(rest, "-")
+	job, rest, found := strings.Cut(rest, "-")
+	suffix, digits, expires := strings.Cut(rest, "-")
+	if expires {
+		if seconds, expires = secondsOf(expiresMark + digits); !expires {
+			return "", 0, false
+		}
+	}
 	suffix = "." + suffix
-	return job, suffix, ok && found && batholith.ValidJobID(job) && (suffix == batholith.OutputSuffix || suffix == batholith.ErrorSuffix)
+	return job, seconds, ok && found && batholith.ValidJobID(job) && (suffix == batholith.OutputSuffix || suffix == batholith.ErrorSuffix)
 }
 
 // longestFileName is the longest name of a file in bytes, so that its key and that of its output fit.
@@ -157,11 +170,14 @@ func unescape(key string) string {
 	return b.String()
 }
 
-// uploaded is the file of an object below filesFolder.
+// uploaded is the file of an object below filesFolder. It has no name and no key if the object only says when the file expires.
 func uploaded(o batholith.Object) (f file, ok bool) {
 	id, name, _ := strings.Cut(strings.TrimPrefix(o.Key, filesFolder), "/")
 	created, ok := timeOf(id)
-	return file{id: id, name: unescape(name), bytes: o.Bytes, created: created, key: o.Key, etag: o.ETag}, ok && name != "" && !strings.Contains(name, "/")
+	if n, is := secondsOf(name); is {
+		return file{id: id, created: created, expires: after(created, n), mark: o.Key}, ok
+	}
+	return file{id: id, name: unescape(name), bytes: o.Bytes, created: created, key: o.Key, etag: o.ETag}, ok && strings.HasSuffix(name, inputSuffix) && !strings.Contains(name, "/")
 }
 
 // written is the file of an object below outputFolder: an output of a batch. An empty one is none, as the batch says: a job that was stopped before its
@@ -170,13 +186,35 @@ func written(o batholith.Object) (f file, ok bool) {
 	if o.Bytes == 0 {
 		return f, false
 	}
-	job, name, _ := strings.Cut(strings.TrimPrefix(o.Key, outputFolder), "/")
+	folder, name, _ := strings.Cut(strings.TrimPrefix(o.Key, outputFolder), "/")
+	n, expires := secondsOf(folder)
+	job := folder
+	if expires {
+		job, name, _ = strings.Cut(name, "/")
+	} else {
+		n = 0
+	}
 	for _, suffix := range []string{batholith.OutputSuffix, batholith.ErrorSuffix} {
 		if input, is := strings.CutSuffix(name, suffix); is && strings.HasSuffix(input, inputSuffix) && batholith.ValidJobID(job) && !strings.Contains(name, "/") {
-			return file{id: outputID(job, suffix), name: unescape(input) + suffix, bytes: o.Bytes, created: o.Modified, key: o.Key, etag: o.ETag}, true
+			return file{id: outputID(job, suffix, n), name: unescape(input) + suffix, bytes: o.Bytes, created: o.Modified, expires: after(o.Modified, n), key: o.Key, etag: o.ETag}, true
 		}
 	}
 	return f, false
+}
+
+// outputs returns the files below a prefix of outputFolder. Other objects are files without a key.
+func outputs(ctx context.Context, b blob.Bucket, prefix string) iter.Seq2[file, error] {
+	return func(yield func(file, error) bool) {
+		for o, err := range b.List(ctx, prefix) {
+			f, ok := written(o)
+			if !ok {
+				f = file{}
+			}
+			if !yield(f, err) || err != nil {
+				return
+			}
+		}
+	}
 }
 
 // noFile is the refusal of an unknown file.
@@ -191,8 +229,8 @@ func (h *handler) open(ctx context.Context, who bedrock.Caller, action, key stri
 
 // file finds a file on which the caller may do an action.
 func (h *handler) file(ctx context.Context, who bedrock.Caller, id, action string) (f file, err error) {
-	if job, suffix, ok := jobOfOutput(id); ok {
-		return h.output(ctx, who, id, job, suffix, action)
+	if job, n, ok := jobOfOutput(id); ok {
+		return h.output(ctx, who, id, outputsOf(n)+job+"/", action)
 	}
 	if _, ok := timeOf(id); !ok {
 		return f, noFile(id)
@@ -201,20 +239,19 @@ func (h *handler) file(ctx context.Context, who bedrock.Caller, id, action strin
 	if err != nil {
 		return f, err
 	}
-	for o, err := range b.List(ctx, filesFolder+id+"/") {
+	for f, err := range uploads(ctx, b, filesFolder+id+"/") {
 		if err != nil {
 			return f, err
 		}
-		if f, ok := uploaded(o); ok && f.id == id {
+		if f.id == id && f.key != "" && !f.expired(h.Now()) {
 			return f, nil
 		}
 	}
 	return f, noFile(id)
 }
 
-// output finds an output of a batch.
-func (h *handler) output(ctx context.Context, who bedrock.Caller, id, job, suffix, action string) (f file, err error) {
-	prefix := outputFolder + job + "/"
+// output finds an output of a batch, below the folder of the batch.
+func (h *handler) output(ctx context.Context, who bedrock.Caller, id, prefix, action string) (f file, err error) {
 	b, err := h.open(ctx, who, action, prefix)
 	if err != nil {
 		return f, err
@@ -223,7 +260,7 @@ func (h *handler) output(ctx context.Context, who bedrock.Caller, id, job, suffi
 		if err != nil {
 			return f, err
 		}
-		if f, ok := written(o); ok && f.id == id {
+		if f, ok := written(o); ok && f.id == id && !f.expired(h.Now()) {
 			return f, nil
 		}
 	}
@@ -248,8 +285,8 @@ func (h *handler) listFiles(ctx context.Context, c *call) error {
 	looked := 0
 	for _, kind := range []struct {
 		folder, purpose string
-		of              func(batholith.Object) (file, bool)
-	}{{filesFolder, purposeInput, uploaded}, {outputFolder, purposeOutput, written}} {
+		all             func(context.Context, blob.Bucket, string) iter.Seq2[file, error]
+	}{{filesFolder, purposeInput, uploads}, {outputFolder, purposeOutput, outputs}} {
 		if p := q.Get("purpose"); p != "" && p != kind.purpose {
 			continue
 		}
@@ -257,14 +294,14 @@ func (h *handler) listFiles(ctx context.Context, c *call) error {
 		if err != nil {
 			return err
 		}
-		for o, err := range b.List(ctx, kind.folder) {
+		for f, err := range kind.all(ctx, b, kind.folder) {
 			if err != nil {
 				return err
 			}
 			if looked++; looked > mostListed {
 				return refusal(http.StatusBadRequest, "too_many_files", "", "There are more than %d objects below s3://%s/openai/. Delete files that are not needed.", mostListed, h.Bucket(c.who.Account))
 			}
-			if f, ok := kind.of(o); ok {
+			if f.key != "" && !f.expired(h.Now()) {
 				all = append(all, f)
 			}
 		}
@@ -309,7 +346,7 @@ func (h *handler) deleteFile(ctx context.Context, c *call) error {
 	if err != nil {
 		return err
 	}
-	if err := b.Delete(ctx, f.key); err != nil && !errors.Is(err, batholith.ErrNoObject) {
+	if err := remove(ctx, b, f); err != nil {
 		return err
 	}
 	return c.send(struct {

@@ -21,6 +21,7 @@ import (
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/bedrock"
 	"github.com/batholith/batholith/internal/blob"
+	"github.com/batholith/batholith/internal/memory"
 )
 
 // Jobs are the jobs of the caller of ctx (bedrock.WithCaller). Their errors are a [bedrock.Refusal], or faults.
@@ -59,20 +60,24 @@ type Options struct {
 	Known        func(ctx context.Context, operation string, who bedrock.Caller)
 	Log          *slog.Logger
 	Now          func() time.Time
+	// Room is the memory budget of the process, of which uploads take their part; nil: one of their own.
+	Room *memory.Budget
 }
 
 // Bounds of requests.
 const (
 	maxBody        = 1 << 20          // bytes of a request that is no upload
-	maxUploads     = 4                // files that are received at the same time, with blob.MinPartBytes of memory each
-	uploadPatience = 30 * time.Second // how long another one waits
+	maxUploads     = 32               // files that are received at the same time
+	uploadPatience = 30 * time.Second // how long another one waits for its turn and for memory
+	uploadAgain    = 30 * time.Second // after which its client may try again
 	stallTime      = time.Minute      // without a byte from the client, or without one that it takes
 )
 
-// handler is immutable but for uploads.
+// handler is immutable but for uploads and room.
 type handler struct {
 	Options
 	uploads *semaphore.Weighted
+	room    *memory.Account // of the uploads
 }
 
 // NewHandler returns the handler of the requests for which [Is] is true.
@@ -86,7 +91,10 @@ func NewHandler(o Options) http.Handler {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &handler{Options: o, uploads: semaphore.NewWeighted(maxUploads)}
+	if o.Room == nil {
+		o.Room = memory.NewBudget(4 * uploadBytes)
+	}
+	return &handler{Options: o, uploads: semaphore.NewWeighted(maxUploads), room: o.Room.Account(uploadBytes)}
 }
 
 // Is reports whether a request is for this package.

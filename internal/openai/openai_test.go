@@ -45,9 +45,15 @@ func TestIdsOfFilesSortByTime(t *testing.T) {
 			t.Errorf("%q is an upload's", id)
 		}
 	}
-	job, suffix, ok := jobOfOutput(outputID("abcdefghij01", batholith.ErrorSuffix))
-	if !ok || job != "abcdefghij01" || suffix != ".err" {
-		t.Error(job, suffix, ok)
+	for _, n := range []int64{0, 3600, 2_592_000} {
+		if job, seconds, ok := jobOfOutput(outputID("abcdefghij01", batholith.ErrorSuffix, n)); !ok || job != "abcdefghij01" || seconds != n {
+			t.Error(job, seconds, ok)
+		}
+	}
+	for _, id := range []string{"file-abcdefghij01-out-", "file-abcdefghij01-out-7", "file-abcdefghij01-out-x", "file-abcdefghij01-log", "file-abcdefghij01"} {
+		if _, _, ok := jobOfOutput(id); ok {
+			t.Errorf("%q is an output's", id)
+		}
 	}
 }
 
@@ -96,6 +102,8 @@ func TestOutputsOfBatchesAreFiles(t *testing.T) {
 		{batholith.Object{Key: folder + "validation.ndjson.out", Bytes: 1}, ""},
 		{batholith.Object{Key: folder + ".batholith/a.jsonl.out", Bytes: 1}, ""},
 		{batholith.Object{Key: outputFolder + "short/a.jsonl.out", Bytes: 1}, ""},
+		{batholith.Object{Key: outputFolder + "expires-3600/abcdefghijkl/a.jsonl.out", Bytes: 1}, "file-abcdefghijkl-out-3600"},
+		{batholith.Object{Key: outputFolder + "expires-36/abcdefghijkl/a.jsonl.out", Bytes: 1}, ""},
 	} {
 		if f, ok := written(tt.o); ok != (tt.id != "") || f.id != tt.id {
 			t.Errorf("%s of %d bytes is the file %q", tt.o.Key, tt.o.Bytes, f.id)

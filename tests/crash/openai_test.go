@@ -67,7 +67,7 @@ func (d *death) apiLines() []byte {
 }
 
 // uploadFile uploads the input and returns its id.
-func (d *death) uploadFile() (id string, err error) {
+func (d *death) uploadFile(fields ...string) (id string, err error) {
 	var form bytes.Buffer
 	w := multipart.NewWriter(&form)
 	part, err := w.CreateFormFile("file", "day.jsonl")
@@ -76,6 +76,9 @@ func (d *death) uploadFile() (id string, err error) {
 	}
 	if err == nil {
 		err = w.WriteField("purpose", "batch")
+	}
+	for i := 0; err == nil && i < len(fields); i += 2 {
+		err = w.WriteField(fields[i], fields[i+1])
 	}
 	if err != nil || w.Close() != nil {
 		d.t.Fatal(err)
@@ -154,6 +157,49 @@ func (d *death) batchOnItsWay() {
 	all, prompts, _ := d.w.Requests()
 	if prompts != d.each-bad || all-prompts > slots {
 		d.t.Errorf("%d records asked, %d repeats", prompts, all-prompts)
+	}
+}
+
+// fileThatExpires dies while such a file is uploaded or deleted. What is left is no file, and hinders nothing.
+func (d *death) fileThatExpires() {
+	harness.EmbeddedS3Only(d.t)
+	d.each = 10
+	d.begin(0, "")
+	d.s.StartTo(d.point)
+	expires := []string{"expires_after[anchor]", "created_at", "expires_after[seconds]", "3600"}
+	id, err := d.uploadFile(expires...)
+	if strings.HasPrefix(d.point, "openai.file-deleted") {
+		if err != nil {
+			d.t.Fatal(err)
+		}
+		_, err = d.askAPI(http.MethodDelete, "/v1/files/"+id, "", nil, "")
+	}
+	if err == nil {
+		d.t.Error("the answer came all the same")
+	}
+	d.s.Died()
+	d.s.Start()
+	files := func() (list struct {
+		Data []struct {
+			ID      string
+			Created int `json:"created_at"`
+			Expires int `json:"expires_at"`
+		}
+	}) {
+		said, err := d.askAPI(http.MethodGet, "/v1/files", "", nil, "")
+		if err != nil || json.Unmarshal(said, &list) != nil {
+			d.t.Fatalf("the files: %s, %v", said, err)
+		}
+		return list
+	}
+	if list := files(); len(list.Data) > 0 {
+		d.t.Errorf("the files are %+v; want none", list)
+	}
+	if id, err = d.uploadFile(expires...); err != nil {
+		d.t.Fatal(err)
+	}
+	if list := files(); len(list.Data) != 1 || list.Data[0].ID != id || list.Data[0].Expires != list.Data[0].Created+3600 {
+		d.t.Errorf("the files are %+v; want %s", list, id)
 	}
 }
 

@@ -53,6 +53,8 @@ func stories() map[string][]func(*death) {
 		"cli.s3-opened:1":            {(*death).atTheFirstStart},
 		"cli.recovered:1":            {(*death).atTheFirstStart, (*death).atTheNextStart},
 		"openai.file-stored:1":       {(*death).batchOnItsWay},
+		"openai.expiry-stored:1":     {(*death).fileThatExpires},
+		"openai.file-deleted:1":      {(*death).fileThatExpires},
 		"results.errors-published:1": {(*death).batchOnItsWay, (*death).batchIsCancelled},
 		"results.untried:200":        {(*death).batchIsCancelled},
 		"control.created:1":          {(*death).beforeTheAnswer, (*death).batchOnItsWay},

@@ -70,7 +70,7 @@ await fails(create((await upload("prompts.txt", "Hello")).id), OpenAI.BadRequest
 await fails(create("file-nothing"), OpenAI.NotFoundError);
 await fails(create(file.id, { endpoint: "/v1/embeddings" }), OpenAI.BadRequestError);
 await fails(create(file.id, { completion_window: "soon" }), OpenAI.BadRequestError);
-await fails(create(file.id, { output_expires_after: { anchor: "created_at", seconds: 3600 } }), OpenAI.BadRequestError);
+await fails(create(file.id, { output_expires_after: { anchor: "created_at", seconds: 60 } }), OpenAI.BadRequestError);
 await fails(create(file.id, { metadata: { ["k".repeat(65)]: "v" } }), OpenAI.BadRequestError);
 
 // A batch that is cancelled.
@@ -118,6 +118,16 @@ await fails(other.files.list(), OpenAI.PermissionDeniedError);
 await fails(other.files.delete(file.id), OpenAI.PermissionDeniedError);
 await fails(other.batches.create({ input_file_id: file.id, endpoint: "/v1/chat/completions", completion_window: "24h" }), OpenAI.PermissionDeniedError);
 
-const spare = await upload("spare.jsonl", line("a"));
+// Files that expire.
+const hour = { anchor: "created_at", seconds: 3600 };
+const brief = await openai.files.create({ file: await toFile(Buffer.from(line("a") + "\n"), "brief.jsonl"), purpose: "batch", expires_after: hour });
+assert.equal(brief.expires_at, brief.created_at + 3600);
+assert.deepEqual(await openai.files.retrieve(brief.id), brief);
+await fails(openai.files.create({ file: await toFile(Buffer.from("{}"), "x.jsonl"), purpose: "batch", expires_after: { ...hour, seconds: 1 } }), OpenAI.BadRequestError);
+const briefly = await ended(await create(brief.id, { output_expires_after: hour }));
+const made = await openai.files.retrieve(briefly.output_file_id);
+assert.deepEqual([briefly.status, made.expires_at, (await rows(made.id)).length], ["completed", made.created_at + 3600, 1]);
+assert.ok((await openai.files.list()).data.some((f) => f.id === made.id && f.expires_at === made.expires_at));
+const spare = await openai.files.create({ file: await toFile(Buffer.from(line("a") + "\n"), "spare.jsonl"), purpose: "batch", expires_after: hour });
 assert.deepEqual(await openai.files.delete(spare.id), { id: spare.id, object: "file", deleted: true });
 await fails(openai.files.content(spare.id), OpenAI.NotFoundError);

@@ -63,7 +63,7 @@ forbid(principal, action in [Action::"s3:GetObject", Action::"s3:PutObject", Act
 			verified++
 		}
 	}
-	if verified != 6 {
+	if verified != 7 {
 		t.Errorf("%d jobs were verified, in:\n%s", verified, listed)
 	}
 }

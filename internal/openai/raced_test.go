@@ -1,0 +1,3 @@
+package openai
+
+import _ "github.com/batholith/batholith/internal/raced" // bubbles need one processor with the race detector
