@@ -74,6 +74,9 @@ type Job struct {
 	Restored bool
 	Paused   Pause // zero: the job is not paused
 
+	// Needs are the features that a program must know to run the job, sorted. The store adds those of the request.
+	Needs []Feature
+
 	Submitted time.Time
 	Modified  time.Time // time of the last change
 	Ended     time.Time // zero until the status is terminal

@@ -105,6 +105,8 @@ type Options struct {
 	Notice func() string
 	// Unreached says why no worker runs an unfinished job; "": one does. nil: this process runs them.
 	Unreached func(batholith.Job) string
+	// Ignoring names a worker of a version that ignores what jobs need (see [batholith.Feature]) and pauses; "": there is none. nil: the same.
+	Ignoring func() string
 	// Processes is the number of API processes, which share the rates of callers equally. nil: 1.
 	Processes func() int
 	// Forecaster estimates start and end of jobs. nil: no estimates.

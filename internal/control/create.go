@@ -53,6 +53,9 @@ func (a *API) create(ctx context.Context, req batholith.Request) (*bedrock.Creat
 	} else if spent != nil {
 		return a.repeated(ctx, who, req, hash, spent)
 	}
+	if err := a.heeded("create the job", req.Needs()); err != nil {
+		return a.repeated(ctx, who, req, hash, err)
+	}
 	// The timeout is stored with the job, so later changes of the settings do not affect it.
 	if a.Trace != nil {
 		req.Trace = a.Trace(ctx)
@@ -73,6 +76,18 @@ func (a *API) create(ctx context.Context, req batholith.Request) (*bedrock.Creat
 		a.Log.Info("job created", "job", id, "account", job.Account, "owner", job.Owner, "name", job.Name, "model", job.Model)
 	}
 	return &bedrock.CreateModelInvocationJobOutput{JobARN: job.ARN().String()}, nil
+}
+
+// heeded refuses what a running worker of an earlier version would ignore. The client tries again, or the operator ends that worker.
+func (a *API) heeded(verb string, needs []batholith.Feature) error {
+	if a.Ignoring == nil || len(needs) == 0 {
+		return nil
+	}
+	if worker := a.Ignoring(); worker != "" {
+		return bedrock.Throttling("The service cannot %s now: the worker %s is of an earlier version and would ignore %s. Replace it by this version, and try again.",
+			verb, worker, batholith.FeatureList(needs))
+	}
+	return nil
 }
 
 // CheckModelInvocationJob makes all checks of CreateModelInvocationJob except those of the job

@@ -13,6 +13,9 @@ import (
 
 // PauseModelInvocationJob stores that no further record of a job is sent. The workers see it within a second.
 func (a *API) PauseModelInvocationJob(ctx context.Context, in *bedrock.PauseModelInvocationJobInput) (*bedrock.PauseModelInvocationJobOutput, error) {
+	if err := a.heeded("pause the job", []batholith.Feature{"pauses"}); err != nil {
+		return nil, err
+	}
 	reason := fmt.Sprintf("%s has paused the job", plain.Line(bedrock.CallerFrom(ctx).Principal))
 	err := a.changePause(ctx, "bedrock:PauseModelInvocationJob", "pause", in.JobIdentifier, func(ctx context.Context, account, id string) error {
 		err := a.Store.PauseJob(ctx, account, id, reason)

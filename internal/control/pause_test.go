@@ -48,3 +48,38 @@ func TestAPauseIsForJobsThatAreNotEnding(t *testing.T) {
 		}
 	}
 }
+
+// While a worker of an earlier version runs, what it would ignore is refused, with its name; all else goes on.
+func TestWhatAnOlderWorkerWouldIgnoreIsRefused(t *testing.T) {
+	older := "w0"
+	a := newTester(func(o *Options) { o.Ignoring = func() string { return older } })
+	arn := a.create(t, input("plain"))
+	tagged := func(key, value string) error {
+		in := input("job" + key[len("batholith:"):])
+		in.Tags = []bedrock.Tag{{Key: key, Value: value}}
+		return second(a.CreateModelInvocationJob(a.ctx, in))
+	}
+	change := func(key, value string) error {
+		return second(a.TagResource(a.ctx, &bedrock.TagResourceInput{ResourceARN: arn, Tags: []bedrock.Tag{{Key: key, Value: value}}}))
+	}
+	acts := map[string]func() error{
+		"ignore caps":         func() error { return tagged(batholith.MaxTokensTag, "100") },
+		"ignore openai-lines": func() error { return tagged(batholith.InputTag, "openai") },
+		"ignore canary":       func() error { return change(batholith.SampleTag, "3") },
+		"ignore pauses": func() error {
+			return second(a.PauseModelInvocationJob(a.ctx, &bedrock.PauseModelInvocationJobInput{JobIdentifier: arn}))
+		},
+	}
+	for what, act := range acts {
+		refused(t, act(), bedrock.CodeThrottling, "the worker w0 is of an earlier version and would "+what)
+	}
+	if err := change("team", "a"); err != nil {
+		t.Error(err)
+	}
+	older = ""
+	for what, act := range acts {
+		if err := act(); err != nil {
+			t.Error(what, err)
+		}
+	}
+}

@@ -33,6 +33,9 @@ func (a *API) TagResource(ctx context.Context, in *bedrock.TagResourceInput) (*b
 			return nil, err
 		}
 	}
+	if err := a.heeded("set the tags", batholith.Needs(tags)); err != nil {
+		return nil, err
+	}
 	err = a.Store.PutTags(ctx, account, id, tags, a.maxTags())
 	if errors.Is(err, batholith.ErrTooManyTags) {
 		return nil, bedrock.TooManyTags(in.ResourceARN, "The job would have more than %d tags.", a.maxTags())

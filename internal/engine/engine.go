@@ -329,7 +329,7 @@ func (e *Engine) joinAPI() {
 		o.Stopper = e.life
 	}
 	if e.o.Shared {
-		o.Unreached, o.Processes = e.peers.unreached, e.peers.apis
+		o.Unreached, o.Processes, o.Ignoring = e.peers.unreached, e.peers.apis, e.peers.ignoring
 	}
 	// The meter and the API sum each other's part of a day's tokens.
 	e.meter = meter.New(meter.Options{Store: e.o.Store, Log: e.o.Log, Now: e.clock.Now, Jobs: func(ctx context.Context, account, principal string) (int64, error) {

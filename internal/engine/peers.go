@@ -87,10 +87,13 @@ func (p *peers) unreached(j batholith.Job) string {
 			workers++
 		}
 	}
-	switch {
-	case workers == 0:
+	if workers == 0 {
 		return "No worker is running, so the job waits. Start one: batholith serve with the role worker and the same store."
-	case j.Status == batholith.StatusStopping:
+	}
+	if why := p.older(j); why != "" {
+		return why
+	}
+	if j.Status == batholith.StatusStopping {
 		return "" // every worker can end it
 	}
 	what, it := "the model "+j.Model, "it"
@@ -99,6 +102,31 @@ func (p *peers) unreached(j batholith.Job) string {
 		it = "all of them"
 	}
 	return fmt.Sprintf("No running worker has %s, so the job waits. Start a worker whose settings have %s.", what, it)
+}
+
+// older says why no worker runs a job that one with a newer program could run; "": that is not the reason. The caller holds p.mu.
+func (p *peers) older(j batholith.Job) string {
+	for _, one := range p.known {
+		newer := one.Process
+		newer.Features = j.Needs
+		if lacking := batholith.Lacks(one.Features, j.Needs); len(lacking) > 0 && newer.Reaches(j) {
+			return fmt.Sprintf("The job needs what no running worker knows (%s), so it waits. Start a worker with the version of this API process.", batholith.FeatureList(lacking))
+		}
+	}
+	return ""
+}
+
+// ignoring returns the id of a living worker whose program is so old that it would run a job without regard to what the job needs; "": there is
+// none, as far as is known.
+func (p *peers) ignoring() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for id, one := range p.known {
+		if one.Ignores() && time.Since(one.seen) < peersStay {
+			return id
+		}
+	}
+	return ""
 }
 
 // reach is what this process is and reaches.
@@ -110,6 +138,7 @@ func (e *Engine) reach() batholith.Process {
 	for _, m := range e.o.Models.Models() {
 		p.Models = append(p.Models, m.ID)
 	}
+	p.Features = batholith.Features()
 	now := e.live.Load()
 	p.Subnets, p.SecurityGroups = now.subnets, now.groups
 	return p

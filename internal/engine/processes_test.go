@@ -100,6 +100,29 @@ func TestAJobThatNoWorkerReachesSaysSo(t *testing.T) {
 		says("large", nil, "")
 		says("small", vpc, "")
 		says("small", far, "the subnets subnet-0b")
+		needy := func(want string) {
+			t.Helper()
+			j := batholith.Job{Model: "small", Status: batholith.StatusScheduled, Needs: []batholith.Feature{batholith.FeatureCaps, "next"}}
+			if got := p.unreached(j); want == "" && got != "" || !strings.Contains(got, want) {
+				t.Errorf("a job with needs: %q, want %q", got, want)
+			}
+		}
+		needy("The job needs what no running worker knows (caps, next), so it waits")
+		if p.ignoring() == "" {
+			t.Error("no worker of a version without features is seen")
+		}
+		small.Features, private.Features = []batholith.Feature{batholith.FeatureCaps}, []batholith.Feature{batholith.FeatureCaps}
+		f.living = []batholith.Process{api, small, private}
+		pass(peersEvery)
+		needy("The job needs what no running worker knows (next), so it waits. Start a worker with the version of this API process.")
+		if id := p.ignoring(); id != "" {
+			t.Errorf("%s is taken for one of an earlier version", id)
+		}
+		newer := small
+		newer.ID, newer.Features = "n", []batholith.Feature{batholith.FeatureCaps, "next"}
+		f.living = append(f.living, newer)
+		pass(peersEvery)
+		needy("")
 		f.living = []batholith.Process{api, small} // it restarts
 		pass(peersStay / 2)
 		says("large", nil, "")

@@ -51,8 +51,12 @@ func (l *Lifecycle) local(t time.Time) time.Time {
 	return time.Now().Add(l.until(t))
 }
 
-// concerns reports whether this worker drives a job: it can run the job, or any worker can end it.
+// concerns reports whether this worker drives a job: it can run the job, or any worker can end it. A job that needs a feature which this program
+// does not know is for others: it would be validated, sent and published in a wrong way.
 func (l *Lifecycle) concerns(job batholith.Job) bool {
+	if len(batholith.Lacks(batholith.Features(), job.Needs)) > 0 {
+		return false
+	}
 	return l.o.Reaches == nil || l.o.Reaches(job) || job.Status == batholith.StatusStopping || job.Ending != "" || failing(job) != "" || l.until(job.Expires) <= 0
 }
 

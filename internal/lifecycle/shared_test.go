@@ -287,6 +287,37 @@ func TestAJobThatNoWorkerReachesWaitsAndEnds(t *testing.T) {
 	})
 }
 
+// A worker of an earlier version leaves a job alone that needs what its program does not know. It neither validates nor ends it, alone or
+// beside others.
+func TestAJobThatNeedsALaterVersionIsLeftAlone(t *testing.T) {
+	for _, shared := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			if shared {
+				w.options = sharing
+			}
+			w.look = 5 * time.Second
+			w.alive(100*time.Hour, "w")
+			w.put("a.jsonl", records(3))
+			needing := func(f batholith.Feature) func(*batholith.Job) {
+				return func(j *batholith.Job) { j.Needs = []batholith.Feature{f} }
+			}
+			w.create("later0000000", "a.jsonl", needing("of-a-later-version"))
+			w.create("laterstopped", "a.jsonl", needing("of-a-later-version"))
+			w.create(id, "a.jsonl", needing(batholith.FeatureCaps))
+			defer w.start()()
+			time.Sleep(time.Minute)
+			w.is(id, batholith.StatusScheduled)
+			if err := (Stopper{Store: w.beside()}).Stop(t.Context(), account, "laterstopped"); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(25 * time.Hour)
+			w.is("later0000000", batholith.StatusSubmitted)
+			w.is("laterstopped", batholith.StatusStopping)
+		})
+	}
+}
+
 // A deadline is a time of the database's clock, however wrong that of the worker is.
 func TestADeadlineIsTheDatabasesTime(t *testing.T) {
 	for _, wrong := range []time.Duration{0, 10 * time.Minute, -10 * time.Minute} {

@@ -68,6 +68,7 @@ func (s *Store) create(ctx context.Context, tx *sql.Tx, j batholith.Job, request
 	j.Submitted, j.Modified, j.Ended = fromMillis(submitted), fromMillis(submitted), fromMillis(0)
 	j.Status, j.Message, j.Note, j.Failing = batholith.StatusSubmitted, "", "", ""
 	j.Counts, j.Tokens = batholith.Counts{}, batholith.Tokens{}
+	j.Needs = batholith.JoinFeatures(j.Needs, j.Request.Needs())
 	return j, true, insertJob(ctx, tx, j, seq, requestHash)
 }
 
@@ -160,6 +161,9 @@ func insertJob(ctx context.Context, tx *sql.Tx, j batholith.Job, seq int64, hash
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, '', $10, $10, 0, $11, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 1)`,
 		j.ID, j.Account, seq, j.Region, j.Owner, j.Name, j.Model, request, string(j.Status), millis(j.Submitted), millis(j.Expires))
 	if err != nil {
+		return err
+	}
+	if err := needMore(ctx, tx, j.ID, j.Needs); err != nil {
 		return err
 	}
 	if j.Token != "" {

@@ -11,7 +11,7 @@ import (
 )
 
 // jobColumns are the columns that scanJob reads, in a query of jobs alone.
-var jobColumns = `id, account, region, owner, model, request, status, ending, message, note, failing, kept, restored, paused, pause_until, pause_reason, submitted, modified, ended, expires,
+var jobColumns = `id, account, region, owner, model, request, status, ending, message, note, failing, kept, restored, paused, pause_until, pause_reason, needs, submitted, modified, ended, expires,
 	total, processed, succeeded, errored, input, output, cache_read, cache_write, ` + sums(join(countColumns, tokenColumns)...)
 
 // scanJob reads a row of jobColumns, and the columns after them into more.
@@ -22,10 +22,10 @@ func scanJob(row interface{ Scan(...any) error }, more ...any) (batholith.Job, e
 		text                                string
 		submitted, modified, ended, expires int64
 		paused, until                       int64
-		reason                              string
+		reason, needs                       string
 	)
 	// A *sql.Row cannot be scanned into RawBytes, which are invalid after it is closed.
-	dst := []any{&j.ID, &j.Account, &j.Region, &j.Owner, &j.Model, &request, &j.Status, &j.Ending, &j.Message, &j.Note, &j.Failing, &j.Kept, &j.Restored, &paused, &until, &reason,
+	dst := []any{&j.ID, &j.Account, &j.Region, &j.Owner, &j.Model, &request, &j.Status, &j.Ending, &j.Message, &j.Note, &j.Failing, &j.Kept, &j.Restored, &paused, &until, &reason, &needs,
 		&submitted, &modified, &ended, &expires,
 		&j.Counts.Total, &j.Counts.Processed, &j.Counts.Succeeded, &j.Counts.Errored,
 		&j.Tokens.Input, &j.Tokens.Output, &j.Tokens.CacheRead, &j.Tokens.CacheWrite,
@@ -45,6 +45,7 @@ func scanJob(row interface{ Scan(...any) error }, more ...any) (batholith.Job, e
 	if paused > 0 && j.MayPause() { // the end of a job leaves the columns as they are
 		j.Paused = batholith.Pause{Since: fromMillis(paused), Until: fromMillis(until), Reason: reason}
 	}
+	j.Needs = features(needs)
 	j.Submitted, j.Modified, j.Ended, j.Expires = fromMillis(submitted), fromMillis(modified), fromMillis(ended), fromMillis(expires)
 	return j, nil
 }

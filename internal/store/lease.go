@@ -13,7 +13,7 @@ import (
 
 // Claim leases to worker the first n chunks of the job, or fewer, that are pending or whose owner has lost its lease. The epoch of each
 // rises by one, so that commits of the previous owner are refused. Chunks that the worker itself owns are not claimed again until it
-// releases them. If the job is sealed or paused, or neither Scheduled nor InProgress, there are none. Chunks of a Scheduled job can be claimed, so that
+// releases them. If the job is sealed or paused, or neither Scheduled nor InProgress, or needs a feature that this program does not know, there are none. Chunks of a Scheduled job can be claimed, so that
 // its first record can be sent as soon as it begins; commits are refused until then.
 //
 // This process's own observation decides whether a lease is lost (see watch). The caller's time is not used, since its clock may be wrong.
@@ -37,7 +37,7 @@ func (s *Store) claim(ctx context.Context, worker, id string, n int, lost bool) 
 		chunks = nil
 		// No lock: a claim that meets a seal comes before or after it, and changes nothing that the seal decides.
 		j, err := s.readGate(ctx, tx, id, "")
-		if err != nil || j.sealed || j.paused || j.restored || j.status != batholith.StatusScheduled && j.status != batholith.StatusInProgress {
+		if err != nil || j.sealed || j.paused || j.restored || j.understands() != nil || j.status != batholith.StatusScheduled && j.status != batholith.StatusInProgress {
 			return err
 		}
 		living, _, err := s.watch.look(ctx, tx)
@@ -96,6 +96,7 @@ type gate struct {
 	paused bool
 	// restored: its rows are not compared with its bucket yet
 	restored bool
+	needs    []batholith.Feature
 }
 
 // lockJob reads a job's gate, which cannot change before the transaction ends.
@@ -107,8 +108,9 @@ func (s *Store) lockJob(ctx context.Context, tx *sql.Tx, id string) (gate, error
 func (s *Store) readGate(ctx context.Context, tx *sql.Tx, id, lock string) (gate, error) {
 	var g gate
 	var sealed int
-	err := tx.QueryRowContext(ctx, `SELECT status, sealed, kept <> '', paused > 0, restored > 0 FROM jobs WHERE id = $1`+lock, id).Scan(&g.status, &sealed, &g.kept, &g.paused, &g.restored)
-	g.sealed = sealed != 0
+	var needs string
+	err := tx.QueryRowContext(ctx, `SELECT status, sealed, kept <> '', paused > 0, restored > 0, needs FROM jobs WHERE id = $1`+lock, id).Scan(&g.status, &sealed, &g.kept, &g.paused, &g.restored, &needs)
+	g.sealed, g.needs = sealed != 0, features(needs)
 	return g, found(err)
 }
 

@@ -35,6 +35,9 @@ func (s *Store) ClaimPublication(ctx context.Context, id, worker string, final b
 		case g.sealed && !final:
 			return batholith.ErrSealed
 		}
+		if err := g.understands(); err != nil {
+			return err
+		}
 		epoch, err = s.claimPublication(ctx, tx, id, worker, final)
 		return err
 	})
@@ -63,7 +66,7 @@ func (s *Store) claimPublication(ctx context.Context, tx *sql.Tx, id, worker str
 // SealToPublish seals the job: the store refuses every further claim and commit of it. In the same transaction it claims the
 // publication of the final output, as [Store.ClaimPublication] does. A non-empty why is stored as the job's Failing, unless there is a
 // reason already, the job is terminal, or its end is decided. The epoch is 0 if the claim is not granted: another worker
-// publishes, the job is terminal or decided, or it has no plan. The job is sealed in any case.
+// publishes, the job is terminal or decided, or it has no plan, or it needs a feature that this program does not know. The job is sealed in any case.
 func (s *Store) SealToPublish(ctx context.Context, id, why, worker string) (epoch int64, err error) {
 	err = s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		epoch = 0
@@ -71,8 +74,9 @@ func (s *Store) SealToPublish(ctx context.Context, id, why, worker string) (epoc
 			return err
 		}
 		var open bool
-		err := tx.QueryRowContext(ctx, `SELECT active = 1 AND ending = '' AND total > 0 FROM jobs WHERE id = $1`, id).Scan(&open)
-		if err != nil || !open {
+		var needs string
+		err := tx.QueryRowContext(ctx, `SELECT active = 1 AND ending = '' AND total > 0, needs FROM jobs WHERE id = $1`, id).Scan(&open, &needs)
+		if err != nil || !open || (gate{needs: features(needs)}).understands() != nil {
 			return err
 		}
 		if epoch, err = s.claimPublication(ctx, tx, id, worker, true); errors.Is(err, batholith.ErrHeld) {

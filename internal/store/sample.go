@@ -16,7 +16,7 @@ func (s *Store) ClaimSample(ctx context.Context, worker, id string, n int) (chun
 	err = s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		chunks, passed = nil, false
 		j, err := s.readGate(ctx, tx, id, "")
-		if err != nil || j.sealed || j.paused || j.status != batholith.StatusScheduled && j.status != batholith.StatusInProgress {
+		if err != nil || j.sealed || j.paused || j.understands() != nil || j.status != batholith.StatusScheduled && j.status != batholith.StatusInProgress {
 			return err
 		}
 		var all int

@@ -40,13 +40,16 @@ func (s *Store) Tagged(ctx context.Context, key string) (map[string]string, erro
 }
 
 // PutTags adds tags to the account's job, and replaces values of those that it has. If the job would have more than limit tags (0: no
-// limit), nothing changes and the error is [batholith.ErrTooManyTags].
+// limit), nothing changes and the error is [batholith.ErrTooManyTags]. The job needs the features of the tags from then on, also if they are removed.
 func (s *Store) PutTags(ctx context.Context, account, id string, tags []batholith.Tag, limit int) error {
 	return wrap("tag job", id, s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		if err := s.owned(ctx, tx, account, id); err != nil {
 			return err
 		}
 		if err := putTags(ctx, tx, id, tags); err != nil {
+			return err
+		}
+		if err := needMore(ctx, tx, id, batholith.Needs(tags)); err != nil {
 			return err
 		}
 		var n int

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/bedrock"
 	"github.com/aws/aws-sdk-go-v2/service/bedrock/types"
 
 	"github.com/batholith/batholith/internal/failpoint"
@@ -165,6 +166,54 @@ func TestOldAndNewProgramsWorkSideBySide(t *testing.T) {
 	old.Start()
 	old.Put("c/a.jsonl", harness.PromptsFrom(records+20, 20))
 	complete(t, old, old.Create("c/a.jsonl"), 20)
+}
+
+// The API is the first to be replaced by the next version, which has a feature that the worker does not know. The worker leaves the jobs alone
+// that need it, also if they are stopped, and does all others; the note says why they wait. The next version of the worker does them.
+func TestAWorkerLeavesJobsAloneThatNeedTheNextVersion(t *testing.T) {
+	harness.EmbeddedS3Only(t)
+	const records = 50
+	store := pgtest.Shared(t).Database(t)
+	w := harness.NewWitness(t, time.Millisecond)
+	s3 := harness.Start(t, "")
+	api := harness.Beside(t, s3, model(w), "--store", store, "--roles", "api")
+	api.Program = harness.NextBinary(t)
+	api.Start()
+	worker := harness.Beside(t, s3, model(w), "--store", store, "--roles", "worker")
+	worker.Start()
+	for i, name := range []string{"needs", "stopped", "plain"} {
+		api.Put(name+"/a.jsonl", harness.PromptsFrom(i*records, records))
+	}
+	create := func(name string, tags ...types.Tag) string {
+		return api.Create(name+"/a.jsonl", func(in *bedrock.CreateModelInvocationJobInput) { in.JobName, in.Tags = aws.String(name), tags })
+	}
+	next := types.Tag{Key: aws.String("batholith:next"), Value: aws.String("1")}
+	needs, stopped := create("needs", next), create("stopped", next)
+	api.Until(needs, func(j *harness.Job) bool {
+		return strings.Contains(harness.Told(j), "The job needs what no running worker knows (next), so it waits")
+	})
+	if _, err := api.BedrockClient().StopModelInvocationJob(t.Context(), &bedrock.StopModelInvocationJobInput{JobIdentifier: &stopped}); err != nil {
+		t.Fatal(err)
+	}
+	complete(t, api, create("plain"), records)
+	for arn, want := range map[string]types.ModelInvocationJobStatus{needs: types.ModelInvocationJobStatusSubmitted, stopped: types.ModelInvocationJobStatusStopping} {
+		if j := api.Job(arn); j.Status != want {
+			t.Errorf("a job that the worker must leave alone is %s; want %s", j.Status, want)
+		}
+	}
+	if all, _, _ := w.Requests(); all != records {
+		t.Errorf("%d requests for %d records", all, records)
+	}
+	worker.Stop()
+	worker.Program = harness.NextBinary(t)
+	worker.Start()
+	complete(t, api, needs, records)
+	if j := api.End(stopped); j.Status != types.ModelInvocationJobStatusStopped {
+		t.Errorf("the stopped job ended %s", j.Status)
+	}
+	if all, prompts, _ := w.Requests(); all != prompts || all != 2*records {
+		t.Errorf("%d requests for %d records", all, 2*records)
+	}
 }
 
 // The program is replaced by the next version in the middle of a job: after an orderly end, and after a kill. Only what was in flight is sent

@@ -200,7 +200,7 @@ func Run(t *testing.T, open func(*testing.T) Port) {
 		laws []law
 	}{
 		{"Creation", creation()}, {"List", listing()}, {"Status", statuses()}, {"Events", happening()}, {"Points", plotting()}, {"Tags", tagging()}, {"Plan", planning()},
-		{"Lease", leasing()}, {"Commit", committing()}, {"Progress", progressing()}, {"Publication", publishing()}, {"Keeping", keeping()}, {"Pausing", pausing()}, {"Draining", draining()}, {"Forgetting", forgettingLaws()}, {"Restoring", restoring()}, {"Spending", spending()}, {"Cleaning", cleaning()}, {"Memory", learning()}, {"Sharing", sharing()}, {"Processes", processes()}, {"Usage", using()}, {"Census", counting()}, {"Model", models()},
+		{"Lease", leasing()}, {"Commit", committing()}, {"Progress", progressing()}, {"Publication", publishing()}, {"Keeping", keeping()}, {"Pausing", pausing()}, {"Needs", needing()}, {"Draining", draining()}, {"Forgetting", forgettingLaws()}, {"Restoring", restoring()}, {"Spending", spending()}, {"Cleaning", cleaning()}, {"Memory", learning()}, {"Sharing", sharing()}, {"Processes", processes()}, {"Usage", using()}, {"Census", counting()}, {"Model", models()},
 	} {
 		t.Run(group.name, func(t *testing.T) {
 			for _, l := range group.laws {

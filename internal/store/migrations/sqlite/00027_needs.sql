@@ -1,0 +1,8 @@
+-- +goose Up
+
+-- The features that a job needs of the programs that run it, sorted, with a space between them. A program leaves jobs alone that need a
+-- feature which it does not know.
+ALTER TABLE jobs ADD COLUMN needs TEXT NOT NULL DEFAULT '';
+
+-- +goose Down
+ALTER TABLE jobs DROP COLUMN needs;
