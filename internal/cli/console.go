@@ -38,7 +38,7 @@ func (s *service) openConsole() (*console.Console, error) {
 	}
 	verify := authenticate(s.verifier())
 	o := console.Options{
-		API: s.calls,
+		API: s.calls, Region: c.Region,
 		Verify: func(r *http.Request) (sigv4.Identity, error) {
 			who, err := verify(r, nil)
 			return sigv4.Identity{Account: who.Account, Principal: who.Principal, Groups: who.Groups}, err

@@ -306,3 +306,22 @@ func TestATableBecomesAJobInTheConsole(t *testing.T) {
 		t.Errorf("%d\n%s", status, page)
 	}
 }
+
+// Temporary keys sign in with the rights that they have elsewhere: here, those of a role that is limited to a folder.
+func TestTheSessionOfARoleSignsInToTheConsole(t *testing.T) {
+	s, stop := startSite(t, t.TempDir())
+	defer stop()
+	s.put("in/mine.jsonl")
+	s.put("other/secret.txt")
+	k := s.assume(narrowRole)
+	v := s.visitor("AKALICE", "alice-secret")
+	if status, at, page := v.post("/console/sign-in", url.Values{"key-id": {k.id}, "secret": {k.secret}, "session-token": {k.token}}); status != http.StatusOK || at != "/console/" {
+		t.Fatalf("%d at %s\n%s", status, at, page)
+	}
+	for path, want := range map[string]int{"/console/": 200, "/console/models": 200, "/console/events": 200, "/console/buckets/batholith?prefix=in/": 200, "/console/buckets/batholith?prefix=other/": 403,
+		"/console/buckets/batholith/download?key=in/mine.jsonl": 200, "/console/buckets/batholith/download?key=other/secret.txt": 403} {
+		if status, _, page := v.get(path); status != want {
+			t.Errorf("%s: %d, want %d\n%s", path, status, want, page)
+		}
+	}
+}

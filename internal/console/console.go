@@ -27,6 +27,8 @@ type Options struct {
 	API http.Handler
 	// Verify returns whose key a request carries in its header Authorization, or the refusal.
 	Verify func(r *http.Request) (sigv4.Identity, error)
+	// Region is the one that requests to the API are signed for.
+	Region string
 	// Jobs tells what the API does not answer.
 	Jobs Jobs
 	// Buckets gives access to the embedded S3. nil: the S3 is an external one, which callers of the API have no keys for.

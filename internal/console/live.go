@@ -148,7 +148,7 @@ func (v *visit) stream(look func() (parts map[string]string, last bool, err erro
 		if c.sessions.find(tokenOf(v.r), true) == nil {
 			return nil
 		}
-		if who, err := c.identify(v.r, v.session.bearer); err != nil {
+		if who, err := c.identify(v.r, v.session.proof); err != nil {
 			c.sessions.end(v.session)
 			return nil
 		} else {

@@ -1,7 +1,6 @@
 package console
 
 import (
-	"cmp"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
@@ -11,8 +10,6 @@ import (
 	"slices"
 	"sync"
 	"time"
-
-	"github.com/batholith/batholith/internal/sigv4"
 )
 
 // Bounds of sessions.
@@ -25,14 +22,13 @@ const (
 // cookieName is the cookie that holds a session's token.
 const cookieName = "batholith_session"
 
-// session is a browser that has signed in. It holds the bearer form of the key, by which each request of it is verified. Its fields do
-// not change, except used.
+// session is a browser that has signed in. Each request of it is verified by its proof. Its fields do not change, except used.
 type session struct {
-	id     [sha256.Size]byte // hash of the token
-	bearer string
-	key    string // id of the access key, for people; "": a bearer key
-	began  time.Time
-	used   time.Time // guarded by sessions.mu
+	id    [sha256.Size]byte // hash of the token
+	proof proof
+	key   string // id of the access key, for people; "": a bearer key
+	began time.Time
+	used  time.Time // guarded by sessions.mu
 }
 
 // csrf returns the token that the forms of the session carry.
@@ -60,10 +56,10 @@ func newSessions(now func() time.Time) *sessions {
 }
 
 // begin makes a session and returns its token, which is stored nowhere.
-func (s *sessions) begin(bearer, key string) (token string) {
+func (s *sessions) begin(p proof, key string) (token string) {
 	token = rand.Text() + rand.Text()
 	now := s.now()
-	n := &session{id: sha256.Sum256([]byte(token)), bearer: bearer, key: key, began: now, used: now}
+	n := &session{id: sha256.Sum256([]byte(token)), proof: p, key: key, began: now, used: now}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.all) >= mostSessions {
@@ -146,17 +142,6 @@ func (c *Console) setCookie(w http.ResponseWriter, r *http.Request, token string
 		k.MaxAge = -1
 	}
 	http.SetCookie(w, k)
-}
-
-// identify returns whose session it is now: the key is verified again.
-func (c *Console) identify(r *http.Request, bearer string) (sigv4.Identity, error) {
-	ask, err := http.NewRequestWithContext(r.Context(), http.MethodGet, "http://"+cmp.Or(r.Host, "console")+"/", nil)
-	if err != nil {
-		return sigv4.Identity{}, err
-	}
-	ask.RemoteAddr = r.RemoteAddr
-	ask.Header.Set("Authorization", "Bearer "+bearer)
-	return c.o.Verify(ask)
 }
 
 // Bounds of failed sign-ins: each address may fail burstFailures times at once and then once in everyFailure; all addresses together

@@ -1,6 +1,7 @@
 package console
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"net/http"
@@ -8,6 +9,8 @@ import (
 	"path"
 	"strings"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
 
 	"github.com/batholith/batholith/internal/sigv4"
 	"github.com/batholith/batholith/internal/words"
@@ -23,7 +26,7 @@ type signInForm struct {
 func (c *Console) signInPage(w http.ResponseWriter, r *http.Request) {
 	next := within(r.URL.Query().Get("next"))
 	if s := c.sessions.find(tokenOf(r), false); s != nil {
-		if _, err := c.identify(r, s.bearer); err == nil {
+		if _, err := c.identify(r, s.proof); err == nil {
 			http.Redirect(w, r, next, http.StatusSeeOther)
 			return
 		}
@@ -43,8 +46,8 @@ func within(next string) string {
 // signInBytes is the longest form of a sign-in: tokens of an issuer have some KiB.
 const signInBytes = 32 << 10
 
-// signIn begins a session if the key is right. The secret of an access key is used once, to derive the bearer form of the key, and is
-// not kept.
+// signIn begins a session if the key is right. The secret of a permanent access key is used once, to derive the bearer form of the key, and is
+// not kept. Temporary keys are kept in memory, and the session ends when they do, as with a token of an issuer.
 func (c *Console) signIn(w http.ResponseWriter, r *http.Request) {
 	r.Body = http.MaxBytesReader(w, r.Body, signInBytes)
 	if err := r.ParseForm(); err != nil {
@@ -53,6 +56,7 @@ func (c *Console) signIn(w http.ResponseWriter, r *http.Request) {
 	}
 	form := signInForm{Next: within(r.PostForm.Get("next")), KeyID: strings.TrimSpace(r.PostForm.Get("key-id"))}
 	secret, bearer := strings.TrimSpace(r.PostForm.Get("secret")), strings.TrimSpace(strings.TrimPrefix(strings.TrimSpace(r.PostForm.Get("bearer")), "Bearer "))
+	token := strings.TrimSpace(r.PostForm.Get("session-token"))
 	if bearer != "" {
 		form.KeyID, form.Way = "", "bearer"
 	}
@@ -69,23 +73,35 @@ func (c *Console) signIn(w http.ResponseWriter, r *http.Request) {
 	case bearer == "" && (form.KeyID == "" || secret == ""):
 		refuse(http.StatusBadRequest, "Type an access key id and its secret, or a bearer key.")
 		return
+	case bearer == "" && token == "" && strings.HasPrefix(form.KeyID, temporaryID):
+		refuse(http.StatusBadRequest, "This is the id of a temporary key: type its session token too.")
+		return
 	}
-	if bearer == "" {
-		bearer = sigv4.BearerOf(form.KeyID, secret)
+	p := proof{bearer: bearer}
+	switch {
+	case bearer != "":
+	case token != "":
+		p.keys = aws.Credentials{AccessKeyID: form.KeyID, SecretAccessKey: secret, SessionToken: token}
+	default:
+		p.bearer = sigv4.BearerOf(form.KeyID, secret)
 	}
-	if _, err := c.identify(r, bearer); err != nil {
+	if _, err := c.identify(r, p); err != nil {
+		if f := unverifiable(err); f != nil { // no guess
+			refuse(f.Status, f.Text)
+			return
+		}
 		c.failures.add(address)
 		problem := "This bearer key is not valid: it is unknown, was removed, or has expired."
 		if form.KeyID != "" {
 			problem = "The access key id or its secret is wrong, or the key was removed."
 		}
-		refuse(http.StatusForbidden, problem)
+		refuse(http.StatusForbidden, cmp.Or(wrongKey(p, err), problem))
 		return
 	}
 	if old := c.sessions.find(tokenOf(r), true); old != nil {
 		c.sessions.end(old)
 	}
-	c.setCookie(w, r, c.sessions.begin(bearer, form.KeyID))
+	c.setCookie(w, r, c.sessions.begin(p, form.KeyID))
 	http.Redirect(w, r, form.Next, http.StatusSeeOther)
 }
 
@@ -102,7 +118,7 @@ func (c *Console) signOut(v *visit) error {
 func (c *Console) sessionState(w http.ResponseWriter, r *http.Request) {
 	s := c.sessions.find(tokenOf(r), true)
 	if s != nil {
-		if _, err := c.identify(r, s.bearer); err == nil {
+		if _, err := c.identify(r, s.proof); err == nil {
 			w.WriteHeader(http.StatusNoContent)
 			return
 		}

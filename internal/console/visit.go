@@ -69,8 +69,12 @@ func (c *Console) signed(f func(*visit) error) http.Handler {
 		stream := strings.HasSuffix(r.URL.Path, "/live") || strings.HasSuffix(r.URL.Path, "/points")
 		v := &visit{c: c, w: w, r: r, session: c.sessions.find(tokenOf(r), stream)}
 		if v.session != nil {
-			who, err := c.identify(r, v.session.bearer)
-			if err != nil { // the key was removed or changed, or the token has expired
+			who, err := c.identify(r, v.session.proof)
+			if f := unverifiable(err); f != nil {
+				c.fail(w, r, nil, f)
+				return
+			}
+			if err != nil { // the key was removed or changed, or has expired
 				c.sessions.end(v.session)
 				v.session = nil
 			}
@@ -213,9 +217,11 @@ func (v *visit) call(method, path string, in, out any) error {
 		return fmt.Errorf("make a request for %s: %w", path, err)
 	}
 	r.RequestURI, r.RemoteAddr = path, v.r.RemoteAddr
-	r.Header.Set("Authorization", "Bearer "+v.session.bearer)
 	r.Header.Set("Content-Type", "application/json")
 	r.Header.Set("User-Agent", v.r.UserAgent())
+	if err := v.c.put(v.session.proof, r, body); err != nil {
+		return fmt.Errorf("sign a request for %s: %w", path, err)
+	}
 	a := &answer{header: http.Header{}}
 	v.c.o.API.ServeHTTP(a, r)
 	if a.status >= http.StatusBadRequest {

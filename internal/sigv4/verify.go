@@ -26,13 +26,12 @@ type Verifier struct {
 	region, service string
 	keys            Keys
 	now             func() time.Time
-	signer          *v4.Signer
 }
 
 // New returns a verifier. Clients sign requests to Bedrock and to Bedrock Runtime both for the
 // service "bedrock". now is the clock.
 func New(region, service string, keys Keys, now func() time.Time) *Verifier {
-	return &Verifier{region: region, service: service, keys: keys, now: now, signer: v4.NewSigner()}
+	return &Verifier{region: region, service: service, keys: keys, now: now}
 }
 
 // Verify returns the sender of r, whose complete body is body. Every error is an [*Error]. It
@@ -184,7 +183,9 @@ func (v *Verifier) sign(r *http.Request, length int, hash string, key AccessKey,
 		}
 	}
 	secret := aws.Credentials{AccessKeyID: key.ID, SecretAccessKey: key.Secret}
-	if err := v.signer.SignHTTP(r.Context(), secret, s, hash, v.service, v.region, at); err != nil {
+	// A signer remembers what it derived from the last secret, by the id of the key alone. One that is kept would take the old secret of a key
+	// after it was replaced, and refuse the new one.
+	if err := v4.NewSigner().SignHTTP(r.Context(), secret, s, hash, v.service, v.region, at); err != nil {
 		return ""
 	}
 	_, signature, _ := strings.Cut(s.Header.Get("Authorization"), "Signature=")

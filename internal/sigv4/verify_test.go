@@ -362,3 +362,25 @@ func TestTemporaryKeysAreTakenWithTheirToken(t *testing.T) {
 		}
 	}
 }
+
+// changing are keys that a reload replaces.
+type changing struct{ *Ring }
+
+func TestASecretCountsFromItsChangeOn(t *testing.T) {
+	ring := func(secret string) *Ring {
+		return NewRing([]AccessKey{{ID: "AKALICE", Secret: secret, Identity: alice}}, nil)
+	}
+	keys := &changing{ring("old")}
+	v := New("us-east-1", "bedrock", keys, func() time.Time { return noon })
+	check := func(secret string, right bool) {
+		t.Helper()
+		r, body := received(t, call{method: "GET", target: "/model-invocation-jobs", secret: secret})
+		if _, err := v.Verify(r, body); (err == nil) != right {
+			t.Errorf("the secret %q: %v", secret, err)
+		}
+	}
+	check("old", true)
+	keys.Ring = ring("new")
+	check("old", false)
+	check("new", true)
+}
