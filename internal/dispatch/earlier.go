@@ -47,13 +47,7 @@ type found struct {
 }
 
 // recipe returns the recipe of the answers of a backend to records of this job.
-func (f *feed) recipe(b Backend) string {
-	of := f.speaks.Load().recipe
-	if of == nil {
-		return ""
-	}
-	return of(b)
-}
+func (f *feed) recipe(b Backend) string { return f.speaks.Load().recipeOf(b) }
 
 // openEarlier reads the table of earlier answers, if the job may have one. A job without one asks for everything.
 func (f *feed) openEarlier(ctx context.Context) error {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/batholith/batholith"
@@ -226,8 +227,28 @@ func (f *feed) now() batholith.Job {
 type speech struct {
 	dialect  func(protocol string) dialect.Dialect
 	recipe   func(Backend) string // see Serving.Recipe; nil: not known
+	recipes  sync.Map             // known ones: recipient → string
 	backends []Backend
 	before   map[string]dialect.Dialect // by protocols that only removed backends have: records may be on their way to them
+}
+
+// recipient is a backend under its present name of the model, which the server may tell later.
+type recipient struct {
+	backend Backend
+	model   string
+}
+
+// recipeOf returns the recipe of the answers of a backend; "": not known. Each record asks for it, so it is made once.
+func (s *speech) recipeOf(b Backend) string {
+	if s.recipe == nil {
+		return ""
+	}
+	of := recipient{b, b.ModelName()}
+	known, ok := s.recipes.Load(of)
+	if !ok {
+		known, _ = s.recipes.LoadOrStore(of, s.recipe(b))
+	}
+	return known.(string)
 }
 
 // speak takes the translators of a serving. The caller holds d.mu.

@@ -136,7 +136,10 @@ func encode(p *parcel, key string) ([]byte, batholith.Commit, error) {
 	var body bytes.Buffer
 	size := 1 << 10
 	for i := range p.items {
-		size += len(p.items[i].Line) + 48
+		o := &p.items[i].Outcome
+		if size += len(o.Line) + 64; o.Source != nil {
+			size += sourceBytes(o.Source)
+		}
 	}
 	body.Grow(size)
 	s := newSegmentWriter(&body, p.job(), key, 0)

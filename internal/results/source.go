@@ -2,6 +2,7 @@ package results
 
 import (
 	"encoding/binary"
+	"math/bits"
 	"strings"
 
 	"github.com/batholith/batholith"
@@ -17,20 +18,47 @@ func appendSource(dst []byte, s *batholith.Source) []byte {
 	if s == nil {
 		return append(dst, 0)
 	}
-	backend := s.Backend
-	if s.Recipe != "" || strings.Contains(backend, recipeMark) {
-		backend += recipeMark + s.Recipe
+	dst = binary.AppendUvarint(dst, uint64(sourceBytes(s)))
+	if marked(s) {
+		dst = binary.AppendUvarint(dst, uint64(len(s.Backend)+len(recipeMark)+len(s.Recipe)))
+		dst = append(append(append(dst, s.Backend...), recipeMark...), s.Recipe...)
+	} else {
+		dst = appendBytes(dst, s.Backend)
 	}
-	b := appendBytes(make([]byte, 0, 128), backend)
-	b = appendBytes(b, s.Model)
+	dst = appendBytes(dst, s.Model)
 	for _, names := range [...][]string{s.Changes.Dropped, s.Changes.Mapped} {
-		b = binary.AppendUvarint(b, uint64(len(names)))
+		dst = binary.AppendUvarint(dst, uint64(len(names)))
 		for _, name := range names {
-			b = appendBytes(b, name)
+			dst = appendBytes(dst, name)
 		}
 	}
-	return appendBytes(dst, b)
+	return dst
 }
+
+// marked reports whether the encoded backend has a recipeMark.
+func marked(s *batholith.Source) bool { return s.Recipe != "" || strings.Contains(s.Backend, recipeMark) }
+
+// sourceBytes returns the length of an encoded source without its length.
+func sourceBytes(s *batholith.Source) int {
+	backend := len(s.Backend)
+	if marked(s) {
+		backend += len(recipeMark) + len(s.Recipe)
+	}
+	n := withLength(backend) + withLength(len(s.Model))
+	for _, names := range [...][]string{s.Changes.Dropped, s.Changes.Mapped} {
+		n += lengthBytes(len(names))
+		for _, name := range names {
+			n += withLength(len(name))
+		}
+	}
+	return n
+}
+
+// withLength returns the length of n bytes as appendBytes writes them.
+func withLength(n int) int { return lengthBytes(n) + n }
+
+// lengthBytes returns the length of n as binary.AppendUvarint writes it.
+func lengthBytes(n int) int { return max(1, (bits.Len64(uint64(n))+6)/7) }
 
 // manySources bounds the sources that a reader keeps. Most files have one or two.
 const manySources = 64

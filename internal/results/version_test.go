@@ -7,6 +7,8 @@ import (
 	"hash/crc32"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 
@@ -260,5 +262,26 @@ func TestTheManifestCountsWhereAnswersCameFrom(t *testing.T) {
 	c := m.Changes
 	if c.Dropped["metadata"] != dropped || c.Dropped["metadata"]+c.Dropped["thinking"] != int64(len(items))-4 || c.Mapped["system.cache_control"] != int64(len(items))-4 {
 		t.Errorf("of %d answers %d lost their metadata; the manifest says %+v", len(items)-4, dropped, c)
+	}
+}
+
+// TestSourcesOfEveryLengthAreRead: the length of an encoded source is known before it is encoded, whatever the lengths of its parts.
+func TestSourcesOfEveryLengthAreRead(t *testing.T) {
+	for _, n := range []int{0, 1, 127, 128, 129, 16_383, 16_384, 70_000} {
+		text := strings.Repeat("x", n)
+		for _, s := range []batholith.Source{
+			{Backend: text}, {Backend: text, Recipe: "r"}, {Backend: "b#" + text, Model: text}, {Backend: "b", Recipe: text},
+			{Backend: "b", Model: "m", Changes: batholith.Changes{Dropped: []string{text, "d"}, Mapped: slices.Repeat([]string{"m"}, n/100)}},
+		} {
+			b := appendSource(nil, &s)
+			encoded, rest, err := takeBytes(append(b, "rest"...))
+			if err != nil || string(rest) != "rest" || len(encoded) != sourceBytes(&s) {
+				t.Fatalf("%d: %v, %d bytes after it, %d of %d", n, err, len(rest), len(encoded), sourceBytes(&s))
+			}
+			again, err := readSource(encoded)
+			if err != nil || !again.Equal(&s) {
+				t.Errorf("%d: %v, %v", n, again, err)
+			}
+		}
 	}
 }
