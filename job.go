@@ -29,7 +29,7 @@ type Request struct {
 	VPC          *VPC   `json:",omitempty"`
 	TimeoutHours int    `json:",omitempty"` // 0: the configured default
 	Tags         []Tag  `json:",omitempty"`
-	InputLines   Lines  `json:",omitempty"` // form of the input's lines; LinesOpenAI implies the type ChatCompletions
+	InputLines   Lines  `json:",omitempty"` // form of the input's lines; LinesOpenAI implies a type of an endpoint
 	OutputLines  Lines  `json:",omitempty"`
 	Batch        *Batch `json:",omitempty"` // nil: the job was not created through OpenAI's API
 	// Trace is the trace context of the request that created the job (W3C traceparent); "": it was not traced. It is no part of the request.

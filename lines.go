@@ -1,6 +1,9 @@
 package batholith
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // Lines is the form of a job's input or output lines.
 type Lines string
@@ -14,10 +17,12 @@ const (
 	LinesOpenAI Lines = "openai"
 )
 
-// The tags of a job that say in which form its lines are: bedrock or openai. They count when the job is created and cannot be changed later.
+// The tags of a job that say in which form its lines are: bedrock or openai; and of which endpoint of OpenAI's API the lines of its input are,
+// without the tag [ChatEndpoint]. They count when the job is created and cannot be changed later.
 const (
-	InputTag  = "batholith:input"
-	OutputTag = "batholith:output"
+	InputTag    = "batholith:input"
+	OutputTag   = "batholith:output"
+	EndpointTag = "batholith:endpoint"
 )
 
 // The ends of the names of output objects: of every job, and of the errors of a job whose output is in OpenAI's lines.
@@ -26,8 +31,79 @@ const (
 	ErrorSuffix  = ".err"
 )
 
-// ChatCompletions is the type of a job whose input is in OpenAI's lines: each body is one of OpenAI's chat completions.
-const ChatCompletions InvocationType = "ChatCompletions"
+// The types of jobs whose input is in OpenAI's lines: each body is one of the endpoint.
+const (
+	ChatCompletions InvocationType = "ChatCompletions"
+	Responses       InvocationType = "Responses"
+	Embeddings      InvocationType = "Embeddings"
+	Completions     InvocationType = "Completions"
+)
+
+// ChatEndpoint is the usual endpoint of OpenAI's lines.
+const ChatEndpoint = "/v1/chat/completions"
+
+var endpoints = []struct {
+	path string
+	typ  InvocationType
+}{{ChatEndpoint, ChatCompletions}, {"/v1/responses", Responses}, {"/v1/embeddings", Embeddings}, {"/v1/completions", Completions}}
+
+// Endpoints returns the endpoints of OpenAI's API that jobs can have, each the url of its lines.
+func Endpoints() []string {
+	all := make([]string, len(endpoints))
+	for i, e := range endpoints {
+		all[i] = e.path
+	}
+	return all
+}
+
+// EndpointIn returns the endpoint that is this text; "": there is none. It allocates nothing.
+func EndpointIn(text []byte) string {
+	for _, e := range endpoints {
+		if e.path == string(text) {
+			return e.path
+		}
+	}
+	return ""
+}
+
+// TypeOfEndpoint returns the type of jobs of an endpoint; "": jobs cannot have it.
+func TypeOfEndpoint(endpoint string) InvocationType {
+	for _, e := range endpoints {
+		if e.path == endpoint {
+			return e.typ
+		}
+	}
+	return ""
+}
+
+// Endpoint returns the endpoint of the type; "": it is a type of Bedrock's lines.
+func (t InvocationType) Endpoint() string {
+	for _, e := range endpoints {
+		if e.typ == t {
+			return e.path
+		}
+	}
+	return ""
+}
+
+// ParseEndpoint reads the value of [EndpointTag].
+func ParseEndpoint(value string) (InvocationType, error) {
+	if t := TypeOfEndpoint(value); t != "" {
+		return t, nil
+	}
+	return "", fmt.Errorf("%q is not one of %s", value, strings.Join(Endpoints(), ", "))
+}
+
+// TypeIn returns the type that the tags of a job in OpenAI's lines ask for.
+func TypeIn(tags []Tag) InvocationType {
+	for _, t := range tags {
+		if t.Key == EndpointTag {
+			typ, _ := ParseEndpoint(t.Value)
+			return typ
+		}
+	}
+	return ChatCompletions
+}
 
 // ParseLines reads the value of [InputTag] and [OutputTag].
 func ParseLines(value string) (Lines, error) {
@@ -55,7 +131,7 @@ func LinesIn(tags []Tag, key string) Lines {
 type Batch struct {
 	Metadata map[string]string `json:",omitempty"` // at most 16 pairs; keys up to 64 and values up to 512 characters
 	Window   string            // completion_window, as it was sent
-	Endpoint string            // of all records: /v1/chat/completions
+	Endpoint string            // of all records, one of [Endpoints]
 	File     string            `json:",omitempty"` // id of the input file; "": the client named an S3 URI
 	// OutputExpires is how many seconds after they are written the outputs expire (output_expires_after); 0: never.
 	OutputExpires int64 `json:",omitempty"`

@@ -318,7 +318,12 @@ func (c *Catalog) Takes(idOrARN string, t batholith.InvocationType) error {
 	if !ok {
 		return fmt.Errorf("no model %q is configured", idOrARN)
 	}
-	if !dialect.Takes(s.Model.Family, t) {
+	switch fits := dialect.Takes(s.Model.Family, t); {
+	case !fits && t == batholith.Embeddings:
+		return fmt.Errorf("%s is a model for chats and makes no embeddings; use %s, or a model that makes them", s.Model.ID, batholith.ChatEndpoint)
+	case !fits && t.Endpoint() != "":
+		return fmt.Errorf("%s makes embeddings and has no chat; use %s", s.Model.ID, batholith.Embeddings.Endpoint())
+	case !fits:
 		return fmt.Errorf("%s makes embeddings and has no conversations; leave modelInvocationType out, and write bodies of InvokeModel", s.Model.ID)
 	}
 	_, _, err := s.For(t)

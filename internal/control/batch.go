@@ -16,7 +16,10 @@ func (a *API) CreateBatch(ctx context.Context, in *bedrock.CreateModelInvocation
 	for _, key := range []string{batholith.InputTag, batholith.OutputTag} {
 		req.Tags = append(req.Tags, batholith.Tag{Key: key, Value: string(batholith.LinesOpenAI)})
 	}
-	req.InputLines, req.OutputLines, req.Type = batholith.LinesOpenAI, batholith.LinesOpenAI, batholith.ChatCompletions
+	if batch.Endpoint != batholith.ChatEndpoint {
+		req.Tags = append(req.Tags, batholith.Tag{Key: batholith.EndpointTag, Value: batch.Endpoint})
+	}
+	req.InputLines, req.OutputLines, req.Type = batholith.LinesOpenAI, batholith.LinesOpenAI, batholith.TypeOfEndpoint(batch.Endpoint)
 	out, err := a.create(ctx, req)
 	if err != nil {
 		return batholith.Job{}, err

@@ -214,6 +214,9 @@ func (a *API) checkModel(_ bedrock.Caller, req batholith.Request) error {
 		return bedrock.Validation("Batch inference is not supported for the requested model. No model is configured as '%s'; "+
 			"configured are: %s.", req.ModelID, a.modelsNear(req.ModelID))
 	}
+	if req.Batch != nil { // OpenAI tells of an endpoint that the model does not have by the lines, when the batch is validated
+		return nil
+	}
 	if err := a.Models.Takes(req.ModelID, req.Type); err != nil {
 		return bedrock.Validation("Batch inference with the modelInvocationType %s is not supported for the requested model: %v.", req.Type, err)
 	}
@@ -278,7 +281,7 @@ func request(in *bedrock.CreateModelInvocationJobInput) batholith.Request {
 	}
 	r.InputLines, r.OutputLines = batholith.LinesIn(r.Tags, batholith.InputTag), batholith.LinesIn(r.Tags, batholith.OutputTag)
 	if r.InputLines == batholith.LinesOpenAI {
-		r.Type = batholith.ChatCompletions
+		r.Type = batholith.TypeIn(r.Tags)
 	}
 	if v := in.VPCConfig; v != nil {
 		r.VPC = &batholith.VPC{SubnetIDs: v.SubnetIDs, SecurityGroupIDs: v.SecurityGroupIDs}

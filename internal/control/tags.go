@@ -82,7 +82,7 @@ func (a *API) ListTagsForResource(ctx context.Context, in *bedrock.ListTagsForRe
 
 // fixedTag rejects a change of the tags that say in which form the lines of a job are, after the job was created.
 func fixedTag(key string) error {
-	if key == batholith.InputTag || key == batholith.OutputTag {
+	if key == batholith.InputTag || key == batholith.OutputTag || key == batholith.EndpointTag {
 		return bedrock.Validation("The tag '%s' counts when the job is created and cannot be changed. Create another job with it.", key)
 	}
 	return nil
@@ -112,6 +112,11 @@ func checkTagKeys(tags []batholith.Tag) error {
 		}
 		if t.Key == batholith.InputTag || t.Key == batholith.OutputTag {
 			if _, err := batholith.ParseLines(t.Value); err != nil {
+				return bedrock.Validation("The value of the tag '%s' cannot be used: %v.", t.Key, err)
+			}
+		}
+		if t.Key == batholith.EndpointTag {
+			if _, err := batholith.ParseEndpoint(t.Value); err != nil {
 				return bedrock.Validation("The value of the tag '%s' cannot be used: %v.", t.Key, err)
 			}
 		}

@@ -2,17 +2,18 @@ package dialect
 
 import "github.com/batholith/batholith"
 
-// Types of bodies in the format of another API, whatever the model's family. Of these, jobs have
-// ChatCompletions only.
+// Types of bodies in the format of another API, whatever the model's family. Jobs have all but Messages.
 const (
 	ChatCompletions                          = batholith.ChatCompletions // OpenAI: chat completions
 	Messages        batholith.InvocationType = "Messages"                // Anthropic: messages; with anthropic_version in the body
-	Responses       batholith.InvocationType = "Responses"               // OpenAI: responses
+	Responses                                = batholith.Responses       // OpenAI: responses
+	Embeddings                               = batholith.Embeddings      // OpenAI: embeddings
+	Completions                              = batholith.Completions     // OpenAI: completions
 )
 
 // isDoor reports whether a call comes in another API's format.
 func isDoor(typ batholith.InvocationType) bool {
-	return typ == ChatCompletions || typ == Messages || typ == Responses
+	return typ == ChatCompletions || typ == Messages || typ == Responses || typ == Embeddings || typ == Completions
 }
 
 // renamed returns an answer of another API, or an event of its stream, with the model's name in place of the server's: as a member of the
@@ -42,8 +43,12 @@ func (f family) door(typ batholith.InvocationType, o Options) translator {
 	switch {
 	case !isDoor(typ):
 		return nil
+	case typ == Embeddings:
+		return openAIEmbed{o}
 	case f.embeds:
 		return noChat{}
+	case typ == Completions:
+		return openAIText{o}
 	case typ == Messages:
 		return anthropic{o}
 	case typ == Responses:

@@ -114,8 +114,17 @@ func namedGPTOSS(o Options) bool {
 }
 
 // Takes reports whether models of a family can have jobs of an invocation type: models that make
-// embeddings have no conversations.
+// embeddings have no conversations, and models with a conversation of their own make no embeddings. Open models may do
+// either.
 func Takes(name string, typ batholith.InvocationType) bool {
 	i := slices.IndexFunc(families, func(f family) bool { return f.name == name })
-	return typ != batholith.Converse || i < 0 || !families[i].embeds
+	switch {
+	case i < 0:
+		return true
+	case typ == Embeddings:
+		return families[i].embeds || name == FamilyAny || name == "openai"
+	case typ == batholith.Converse || isDoor(typ):
+		return !families[i].embeds
+	}
+	return true
 }

@@ -267,3 +267,21 @@ var mistralMessage = membersAt("messages", passRest, rules{
 })
 
 var mistralChatObjects = []*members{mistralChatBody, mistralMessage}
+
+// openaiEmbedBody is the whole body (OpenAI: create embeddings).
+var openaiEmbedBody = membersAt("", refuseRest, rules{
+	"model":           checked("one of the job's names, or absent"),
+	"input":           taken().checking(embeddable),
+	"dimensions":      taken().checking(count(1)),
+	"encoding_format": checked("float, base64; applied to the answer"),
+	"user":            ignored("one caller has one key"),
+})
+
+// openaiTextBody has the members of a body that are not sent as they are (OpenAI: create completion).
+var openaiTextBody = membersAt("", passRest, rules{
+	"model":          checked("one of the job's names, or absent"),
+	"prompt":         taken().checking(wantString),
+	"stream":         checked("false, or absent"),
+	"stream_options": ignored("nothing is streamed"),
+	"user":           ignored("one caller has one key"),
+})

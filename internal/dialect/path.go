@@ -27,6 +27,8 @@ func pathOf(d any, body value) string {
 func (titanEmbed) path(value) string  { return embeddingsPath }
 func (novaEmbed) path(value) string   { return embeddingsPath }
 func (cohereEmbed) path(value) string { return embeddingsPath }
+func (openAIEmbed) path(value) string { return embeddingsPath }
+func (openAIText) path(value) string  { return completionsPath }
 
 // path implements pather: a prompt with images goes to a chat.
 func (d templated) path(body value) string {

@@ -24,6 +24,8 @@ func overBedrock(t translator) (translator, error) {
 		return nativeConverse{t.Options}, nil
 	case noConverse:
 		return nil, errors.New(embedsOnly)
+	case openAIEmbed, openAIText:
+		return nil, errors.New("Bedrock's runtime has no such bodies; use a backend with the protocol openai")
 	}
 	return nativeInvoke{t: t}, nil
 }

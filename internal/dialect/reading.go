@@ -104,6 +104,9 @@ func vectorOf(body value) value {
 		return v
 	}
 	v := body.member("embeddings") // Nova, Cohere
+	if v.absent() && body.member("object").is("list") {
+		v = body.member("data") // OpenAI
+	}
 	if v.absent() {
 		v = body.member("embeddingsByType") // Titan with other types only
 	}

@@ -226,7 +226,7 @@ func (e *Engine) joinWorker() (err error) {
 	e.calls = newInteractive(e)
 	publisher := results.NewPublisher(results.PublisherOptions{Store: o.Store, Costs: e.costs, Open: e.open, Log: o.Log, PartBytes: o.PartBytes, Room: room, Worker: e.id, Shelf: shelf, Listener: o.Listener})
 	e.life = lifecycle.New(lifecycle.Options{Store: o.Store, Dispatch: e.dispatch, Publisher: publisher, Shelf: e.writer, Place: o.Place,
-		LimitsNow: e.Limits, Turn: e.writer.Turn, Retention: o.Retention, Bodies: e.refused, Names: e.names, EarlierNow: e.earlier, Serving: e.servings, Scratch: o.Dir, Strict: e.strict, Discreet: o.Discreet, Worker: e.id, Log: o.Log, FirstPartial: o.FirstPartial, PartialEvery: o.PartialEvery, Patience: o.Patience,
+		LimitsNow: e.Limits, Turn: e.writer.Turn, Retention: o.Retention, Bodies: e.refused, Names: e.names, Takes: func(j batholith.Job) error { return e.o.Models.Takes(j.ModelID, j.Type) }, EarlierNow: e.earlier, Serving: e.servings, Scratch: o.Dir, Strict: e.strict, Discreet: o.Discreet, Worker: e.id, Log: o.Log, FirstPartial: o.FirstPartial, PartialEvery: o.PartialEvery, Patience: o.Patience,
 		Listener: o.Listener, Shared: o.Shared, Reaches: e.reaches(), Now: e.clock.Now})
 	return nil
 }

@@ -15,11 +15,8 @@ import (
 	"github.com/batholith/batholith/internal/jsonscan"
 )
 
-// Endpoint is the url of every line in OpenAI's form.
-const Endpoint = "/v1/chat/completions"
-
 // expectedOpenAI is expected for OpenAI's lines.
-const expectedOpenAI = `; expected is one object {"custom_id": "…", "method": "POST", "url": "` + Endpoint + `", "body": {…}} on a line`
+const expectedOpenAI = `; expected is one object {"custom_id": "…", "method": "POST", "url": "` + batholith.ChatEndpoint + `", "body": {…}} on a line`
 
 // inputName is the name of the member with the body.
 func inputName(lines batholith.Lines) string {
@@ -41,10 +38,22 @@ func (m *members) unfit(line []byte) string {
 	if !m.method.absent() && string(m.method.of(line)) != `"POST"` {
 		return fmt.Sprintf("column %d: method is not POST", m.method.from+1)
 	}
-	if s := m.url; !s.absent() && string(s.of(line)) != `"`+Endpoint+`"` && !bytes.Equal(unquoted(s.of(line)), []byte(Endpoint)) {
-		return fmt.Sprintf("column %d: url is not %s, the only endpoint of batches here", s.from+1, Endpoint)
+	if s := m.url; !s.absent() && m.endpoint(line) == "" {
+		return fmt.Sprintf("column %d: url is not one of %s, the endpoints of batches here", s.from+1, strings.Join(batholith.Endpoints(), ", "))
 	}
 	return ""
+}
+
+// endpoint returns the url of a line; "": it has none, or one that no line can have.
+func (m *members) endpoint(line []byte) string {
+	if m.url.absent() {
+		return ""
+	}
+	text := m.url.of(line)
+	if e := batholith.EndpointIn(text[1 : len(text)-1]); e != "" {
+		return e
+	}
+	return batholith.EndpointIn(unquoted(text)) // slashes may be escaped
 }
 
 // unquoted returns the text of a JSON string, in which slashes may be escaped.

@@ -16,7 +16,7 @@ func TestOpenAILinesAreRecords(t *testing.T) {
 		{`{"custom_id":"a","body":{}}`, "a", `{}`, ""},
 		{`{"method":"POST","url":"/v1/chat/completions","body":{}}`, "", "", "custom_id is missing"},
 		{`{"custom_id":"a","method":"GET","body":{}}`, "", "", "method is not POST"},
-		{`{"custom_id":"a","url":"/v1/embeddings","body":{}}`, "", "", "url is not /v1/chat/completions"},
+		{`{"custom_id":"a","url":"/v1/moderations","body":{}}`, "", "", "url is not one of /v1/chat/completions"},
 		{`{"custom_id":"a","url":7,"body":{}}`, "", "", "url is a number"},
 		{`{"custom_id":1,"body":{}}`, "", "", "custom_id is a number"},
 		{`{"custom_id":"a","body":[]}`, "", "", "body is an array"},

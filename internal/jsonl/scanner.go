@@ -25,6 +25,7 @@ type Line struct {
 	Length int    // length in bytes, without the newline
 	ID     []byte // recordId, unquoted; nil: the line has none
 	Input  []byte // modelInput exactly as in the file
+	URL    string // of a line in OpenAI's form: one of batholith.Endpoints; "": the line has none
 }
 
 // Problem is a line that is neither blank nor a valid record.
@@ -259,7 +260,7 @@ func (s *Scanner) parse(raw []byte) {
 		s.problem = &Problem{s.line.N, s.line.Offset, reason}
 		return
 	}
-	s.line.Input = m.input.of(raw)
+	s.line.Input, s.line.URL = m.input.of(raw), m.endpoint(raw)
 	if !m.id.absent() {
 		s.line.ID, s.id = unquote(raw, m.id, s.id)
 	}

@@ -146,16 +146,24 @@ func reasonOf(f jsonl.Found, discreet bool) string {
 // discreet reports whether texts about a job must not quote its records, because its data are encrypted and these texts are not.
 func (l *Lifecycle) discreet(job batholith.Job) bool { return l.o.Discreet || job.KMSKeyID != "" }
 
-// otherModels returns what finds the lines of a job in OpenAI's form that name another model than the job's: a job has one model. nil: the lines
-// name none.
-func (l *Lifecycle) otherModels(job batholith.Job) func(jsonl.Line) string {
+// unfitLines returns what finds the lines of a job in OpenAI's form that are of another endpoint than the job, of one that its model does not
+// have, or that name another model: a job has one endpoint and one model. nil: the lines of the job say neither.
+func (l *Lifecycle) unfitLines(job batholith.Job) func(jsonl.Line) string {
 	if job.InputLines != batholith.LinesOpenAI || l.o.Names == nil {
 		return nil
 	}
-	names := l.o.Names(job)
+	names, endpoint := l.o.Names(job), job.Type.Endpoint()
+	var lacks error
+	if l.o.Takes != nil {
+		lacks = l.o.Takes(job)
+	}
 	return func(line jsonl.Line) string {
 		name, ok := jsonl.ModelIn(line.Input)
 		switch {
+		case line.URL != "" && line.URL != endpoint:
+			return fmt.Sprintf("url is %s, and the batch is of %s: a batch has one endpoint, so make a file for each", line.URL, endpoint)
+		case lacks != nil:
+			return plain.Sprintf("url is %s, which the model %s does not have: %v", endpoint, job.ModelID, lacks)
 		case !ok && job.Batch != nil && job.Batch.File != "":
 			return "body.model is missing: each line names the model"
 		case !ok, slices.Contains(names, name):

@@ -204,7 +204,9 @@ type Options struct {
 	// several goroutines. nil, and a nil function: bodies are not checked.
 	Bodies func(batholith.Job) func(input []byte) string
 	// Names returns the names by which the lines of a job in OpenAI's form may name its model. nil: they are not checked.
-	Names        func(batholith.Job) []string
+	Names func(batholith.Job) []string
+	// Takes says why the model of a job cannot take bodies of the job's type; nil: it can. A nil function: it is not checked.
+	Takes        func(batholith.Job) error
 	StrictBodies bool // a body that the model would refuse is a bad line, for which the job fails; all bodies are checked
 	Discreet     bool // no text about a job quotes a body; so it is always for a job with an encryption key
 

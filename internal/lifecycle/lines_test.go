@@ -1,6 +1,7 @@
 package lifecycle
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -33,14 +34,31 @@ func TestAllLinesOfABatchNameItsModel(t *testing.T) {
 		`{"model":"m"}`: {}, `{"model":"alias"}`: {}, `{"model":"gpt-4o"}`: {"a batch has one model", "a batch has one model"}, `{}`: {"is missing", ""}, `{"model":7}`: {"is missing", ""},
 	} {
 		for i, job := range []batholith.Job{batch, tagged} {
-			why := l.otherModels(job)(jsonl.Line{Input: []byte(body)})
+			why := l.unfitLines(job)(jsonl.Line{Input: []byte(body)})
 			if (want[i] == "") != (why == "") || !strings.Contains(why, want[i]) {
 				t.Errorf("%s of job %d: %q; want %q", body, i, why, want[i])
 			}
 		}
 	}
-	if l.otherModels(batholith.Job{}) != nil {
+	if l.unfitLines(batholith.Job{}) != nil {
 		t.Error("the lines of a job of Bedrock's are looked at")
+	}
+}
+
+func TestAllLinesOfABatchAreOfItsEndpoint(t *testing.T) {
+	lacks := error(nil)
+	l := &Lifecycle{o: Options{Names: func(batholith.Job) []string { return []string{"m"} }, Takes: func(batholith.Job) error { return lacks }}}
+	job := batholith.Job{Request: batholith.Request{ModelID: "m", Type: batholith.Embeddings, InputLines: batholith.LinesOpenAI}}
+	line := func(url string) jsonl.Line { return jsonl.Line{URL: url, Input: []byte(`{"model":"m"}`)} }
+	find := l.unfitLines(job)
+	for url, want := range map[string]string{"": "", "/v1/embeddings": "", "/v1/chat/completions": "url is /v1/chat/completions, and the batch is of /v1/embeddings"} {
+		if why := find(line(url)); (want == "") != (why == "") || !strings.HasPrefix(why, want) {
+			t.Errorf("%q: %q; want %q", url, why, want)
+		}
+	}
+	lacks = errors.New("it makes no embeddings")
+	if why := l.unfitLines(job)(line("/v1/embeddings")); why != "url is /v1/embeddings, which the model m does not have: it makes no embeddings" {
+		t.Error(why)
 	}
 }
 

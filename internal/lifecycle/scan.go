@@ -102,7 +102,7 @@ func (s *scan) opener(ctx context.Context) (func(ctx context.Context, from int64
 func (s *scan) survey(ctx context.Context) (got jsonl.Surveyed, err error) {
 	open, err := s.opener(ctx)
 	if err == nil {
-		got, err = s.with.pool.Run(ctx, jsonl.Survey{Bytes: s.file.Bytes, Lines: s.job.InputLines, Keep: batholith.ListedLines, Entries: s.take, Open: open, Refuse: s.l.otherModels(s.job), Remark: s.bodies.remarkOn(),
+		got, err = s.with.pool.Run(ctx, jsonl.Survey{Bytes: s.file.Bytes, Lines: s.job.InputLines, Keep: batholith.ListedLines, Entries: s.take, Open: open, Refuse: s.l.unfitLines(s.job), Remark: s.bodies.remarkOn(),
 			Problems: func(problems, remarks []jsonl.Problem) { s.bodies.take(s.file.N, s.found, problems, remarks) }})
 	}
 	switch {

@@ -115,7 +115,7 @@ func seconds(t time.Time) *int64 {
 
 // batchOf returns a job as a batch. changes are those of its status.
 func batchOf(j batholith.Job, changes []batholith.Change) batch {
-	b := batch{ID: j.ID, Object: "batch", Endpoint: endpoint, Model: j.ModelID, Window: "24h", State: stateOf(j), Created: j.Submitted.Unix(), Expires: seconds(j.Expires),
+	b := batch{ID: j.ID, Object: "batch", Endpoint: j.Type.Endpoint(), Model: j.ModelID, Window: "24h", State: stateOf(j), Created: j.Submitted.Unix(), Expires: seconds(j.Expires),
 		Input: j.Input.URI, Counts: counts{j.Counts.Total, j.Counts.Succeeded, j.Counts.Errored}}
 	if o := j.Batch; o != nil {
 		b.Endpoint, b.Window, b.Metadata = o.Endpoint, o.Window, o.Metadata

@@ -26,7 +26,6 @@ import (
 )
 
 const (
-	endpoint = jsonl.Endpoint
 	// namePrefix begins the names of jobs that were created here.
 	namePrefix  = "openai-"
 	inputSuffix = ".jsonl"
@@ -159,9 +158,9 @@ func (in *newBatch) check() (hours int, err error) {
 	case in.Input == "":
 		return 0, refusal(http.StatusBadRequest, "missing_required_parameter", "input_file_id", "input_file_id is missing: the id of an uploaded file, or an S3 URI.")
 	case in.Endpoint == "":
-		return 0, refusal(http.StatusBadRequest, "missing_required_parameter", "endpoint", "endpoint is missing: %s.", endpoint)
-	case in.Endpoint != endpoint:
-		return 0, wrong("endpoint", "endpoint is '%s'; batches are of %s here.", show(in.Endpoint), endpoint)
+		return 0, refusal(http.StatusBadRequest, "missing_required_parameter", "endpoint", "endpoint is missing: one of %s.", strings.Join(batholith.Endpoints(), ", "))
+	case batholith.TypeOfEndpoint(in.Endpoint) == "":
+		return 0, wrong("endpoint", "endpoint is '%s'; batches are of %s here.", show(in.Endpoint), strings.Join(batholith.Endpoints(), ", "))
 	case in.Window == "":
 		return 0, refusal(http.StatusBadRequest, "missing_required_parameter", "completion_window", "completion_window is missing, for example 24h.")
 	case len(in.Metadata) > mostMetadata:
@@ -255,7 +254,7 @@ func (h *handler) repeated(ctx context.Context, c *call, in *bedrock.CreateModel
 		b := j.Batch
 		if j.Owner == c.who.Principal && h.Now().Sub(j.Submitted) < repeatTime && j.Token == "" && j.Input.URI == in.InputDataConfig.S3InputDataConfig.S3URI && j.ModelID == in.ModelID &&
 			j.RoleARN == in.RoleARN && j.KMSKeyID == in.OutputDataConfig.S3OutputDataConfig.S3EncryptionKeyID &&
-			b.Window == made.Window && b.OutputExpires == made.OutputExpires && b.File == made.File && maps.Equal(b.Metadata, made.Metadata) {
+			b.Window == made.Window && b.OutputExpires == made.OutputExpires && b.Endpoint == made.Endpoint && b.File == made.File && maps.Equal(b.Metadata, made.Metadata) {
 			return j, true, nil
 		}
 	}

@@ -68,10 +68,33 @@ assert.ok(mixed.failed_at >= mixed.created_at);
 await fails(create((await upload("none.jsonl", line("a", { model: "no-such-model" }))).id), OpenAI.BadRequestError, "model_not_found");
 await fails(create((await upload("prompts.txt", "Hello")).id), OpenAI.BadRequestError, "invalid_jsonl");
 await fails(create("file-nothing"), OpenAI.NotFoundError);
-await fails(create(file.id, { endpoint: "/v1/embeddings" }), OpenAI.BadRequestError);
+await fails(create(file.id, { endpoint: "/v1/moderations" }), OpenAI.BadRequestError);
 await fails(create(file.id, { completion_window: "soon" }), OpenAI.BadRequestError);
 await fails(create(file.id, { output_expires_after: { anchor: "created_at", seconds: 60 } }), OpenAI.BadRequestError);
 await fails(create(file.id, { metadata: { ["k".repeat(65)]: "v" } }), OpenAI.BadRequestError);
+
+// Other endpoints. All lines are of the batch's, and the model has it.
+const TINY = "batholith.tiny-v1";
+const at = (endpoint, ...bodies) => bodies.map((body, n) => JSON.stringify({ custom_id: `${n}`, method: "POST", url: endpoint, body: { model: TINY, ...body } }));
+const over = async (endpoint, ...lines) => ended(await create((await upload("other.jsonl", ...lines)).id, { endpoint }));
+const embedded = await over("/v1/embeddings", ...at("/v1/embeddings", { input: "Hello" }, { input: ["Hello", "world"], encoding_format: "base64" }, { messages: [] }));
+assert.deepEqual([embedded.status, embedded.endpoint, embedded.request_counts], ["completed", "/v1/embeddings", { total: 3, completed: 2, failed: 1 }]);
+const [one, two] = (await rows(embedded.output_file_id)).map((l) => l.response.body);
+assert.deepEqual([one.object, one.model, one.data[0].object, two.data.length], ["list", TINY, "embedding", 2]);
+assert.ok(one.usage.prompt_tokens > 0 && embedded.usage.input_tokens > 0);
+const floats = new Float32Array(new Uint8Array(Buffer.from(two.data[0].embedding, "base64")).buffer);
+one.data[0].embedding.forEach((x, i) => assert.ok(Math.abs(x - floats[i]) < 1e-6));
+const responses = await over("/v1/responses", ...at("/v1/responses", { model: QUICK, input: "Hello" }, { model: QUICK, input: "Hello", previous_response_id: "resp_1" }));
+assert.deepEqual([responses.status, responses.request_counts.completed], ["completed", 1]);
+const [said] = await rows(responses.output_file_id);
+assert.deepEqual([said.response.body.object, said.response.body.output[0].content[0].text], ["response", "Good day."]);
+const continued = await over("/v1/completions", ...at("/v1/completions", { prompt: "Once", max_tokens: 3 }));
+assert.equal((await rows(continued.output_file_id))[0].response.body.object, "text_completion");
+const elsewhere = await over("/v1/embeddings", ...at("/v1/embeddings", { input: "a" }), ...at("/v1/chat/completions", { messages: [] }));
+assert.deepEqual([elsewhere.status, elsewhere.errors.data.map((e) => [e.line, e.code, e.param])], ["failed", [[2, "invalid_url", "url"]]]);
+const unfit = await over("/v1/embeddings", ...at("/v1/embeddings", { model: QUICK, input: "a" }));
+assert.deepEqual([unfit.status, unfit.errors.data.map((e) => [e.line, e.code])], ["failed", [[1, "invalid_url"]]]);
+assert.match(unfit.errors.data[0].message, /makes no embeddings/);
 
 // A batch that is cancelled.
 const held = await create((await upload("held.jsonl", line("a", { model: HELD }), line("b", { model: HELD }))).id);
@@ -103,11 +126,11 @@ const ids = [], firstPage = await openai.batches.list({ limit: 2 });
 assert.deepEqual([firstPage.data.length, firstPage.has_more, firstPage.data[0].id], [2, true, beside.id]);
 for await (const b of await openai.batches.list({ limit: 2 })) ids.push(b.id);
 assert.equal(new Set(ids).size, ids.length);
-assert.deepEqual([ids.at(-1), ids.length], [first.id, 6]);
+assert.deepEqual([ids.at(-1), ids.length], [first.id, 11]);
 const names = [];
 for await (const f of await openai.files.list({ limit: 2, purpose: "batch", order: "asc" })) names.push(f.filename);
-assert.deepEqual(names, ["my batch.jsonl", "mixed.jsonl", "none.jsonl", "prompts.txt", "held.jsonl"]);
-assert.equal((await openai.files.list({ purpose: "batch_output" })).data.length, 7);
+assert.deepEqual(names, ["my batch.jsonl", "mixed.jsonl", "none.jsonl", "prompts.txt", ...Array(5).fill("other.jsonl"), "held.jsonl"]);
+assert.equal((await openai.files.list({ purpose: "batch_output" })).data.length, 12);
 await fails(openai.batches.list({ limit: 1000 }), OpenAI.BadRequestError);
 
 // Who may not write, read or list the bucket, may not do it here.
