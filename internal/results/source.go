@@ -36,7 +36,9 @@ func appendSource(dst []byte, s *batholith.Source) []byte {
 }
 
 // marked reports whether the encoded backend has a recipeMark.
-func marked(s *batholith.Source) bool { return s.Recipe != "" || strings.Contains(s.Backend, recipeMark) }
+func marked(s *batholith.Source) bool {
+	return s.Recipe != "" || strings.Contains(s.Backend, recipeMark)
+}
 
 // sourceBytes returns the length of an encoded source without its length.
 func sourceBytes(s *batholith.Source) int {
