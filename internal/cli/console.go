@@ -48,6 +48,8 @@ func (s *service) openConsole() (*console.Console, error) {
 	}
 	if s.s3 != nil {
 		o.Buckets = newConsoleBuckets(s)
+	} else {
+		o.Far = consoleFar{s}
 	}
 	return console.New(o)
 }

@@ -31,8 +31,10 @@ type Options struct {
 	Region string
 	// Jobs tells what the API does not answer.
 	Jobs Jobs
-	// Buckets gives access to the embedded S3. nil: the S3 is an external one, which callers of the API have no keys for.
+	// Buckets gives access to the embedded S3. nil: the S3 is an external one, and Far is set.
 	Buckets Buckets
+	// Far reaches an external S3 with the roles of jobs.
+	Far Far
 	// Endpoint is the URL of the S3, for messages.
 	Endpoint string
 	// Validate checks a file of records as the command validate does. model is an id or an alias.
@@ -205,6 +207,7 @@ func (c *Console) routes() http.Handler {
 	page("GET "+Path+"jobs/{job}/records", c.recordsPage)
 	page("GET "+Path+"jobs/{job}/errors", c.errorsPage)
 	page("GET "+Path+"jobs/{job}/files", c.filesPage)
+	page("GET "+Path+"jobs/{job}/download", c.jobDownload)
 	page("POST "+Path+"jobs/{job}/{verb}", c.jobAct)
 	page("GET "+Path+"models", c.modelsPage)
 	page("GET "+Path+"models/live", c.modelsLive)

@@ -682,7 +682,7 @@ func TestAnExternalS3IsNotRead(t *testing.T) {
 			t.Errorf("%s: %d", path, status)
 		}
 	}
-	if _, _, text := s.get("/console/jobs/aaaaaaaaaaaa/files"); !strings.Contains(text, "embedded S3 only") {
+	if _, _, text := s.get("/console/jobs/aaaaaaaaaaaa/files"); !strings.Contains(text, "embedded S3 only") { // without a way to the S3
 		t.Error("the files are not explained")
 	}
 }

@@ -16,18 +16,20 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 
-	"github.com/batholith/batholith"
+	"github.com/batholith/batholith/internal/bedrock"
 )
 
 // Times of requests to the S3.
 const (
-	objectTime   = 30 * time.Second
 	downloadTime = 6 * time.Hour
 	pieceTime    = time.Minute // for the browser to take the next bytes of a download
 )
 
+// objectTime bounds the other requests. Tests shorten it.
+var objectTime = 30 * time.Second
+
 // errNoBuckets is shown where the S3 is an external one.
-var errNoBuckets = &fault{http.StatusNotFound, "The S3 is an external one", "The console reads buckets of the embedded S3 only, because callers of the API have no keys for an external one. Use a client of that S3, or batholith download."}
+var errNoBuckets = &fault{http.StatusNotFound, "The S3 is an external one", "The console shows buckets of the embedded S3 only. The outputs of jobs are on the pages of the jobs; for anything else, use a client of that S3."}
 
 // s3 returns a client with the visitor's rights.
 func (v *visit) s3() (client *s3.Client, done func(), err error) {
@@ -51,6 +53,7 @@ func parseURI(uri string) (p place, ok bool) {
 // object is an object in a list.
 type object struct {
 	Bucket, Key, Name string
+	Job               string // whose output it is, with Name as its key; "": none
 	Bytes             int64
 	Modified          time.Time
 	Records           bool // its lines can be shown: an output of a job
@@ -58,6 +61,9 @@ type object struct {
 
 // Link returns the address of its download.
 func (o object) Link() string {
+	if o.Job != "" {
+		return Path + "jobs/" + url.PathEscape(o.Job) + "/download?file=" + url.QueryEscape(o.Name)
+	}
 	return Path + "buckets/" + url.PathEscape(o.Bucket) + "/download?key=" + url.QueryEscape(o.Key)
 }
 
@@ -65,38 +71,24 @@ func (o object) Link() string {
 const mostFiles = 1000
 
 // files returns the output files of a job, at most mostFiles.
-func (v *visit) files(ctx context.Context, uri string) (all []object, more bool, err error) {
-	client, done, err := v.s3()
+func (v *visit) files(ctx context.Context, j bedrock.JobSummary) (all []object, more bool, err error) {
+	o, done, err := v.output(j)
 	if err != nil {
 		return nil, false, err
 	}
 	defer done()
-	at, ok := parseURI(uri)
-	if !ok {
-		return nil, false, badRequest("%q is no s3:// URI.", uri)
-	}
-	var token *string
-	for {
-		out, err := client.ListObjectsV2(ctx, &s3.ListObjectsV2Input{Bucket: &at.Bucket, Prefix: &at.Key, ContinuationToken: token})
-		if err != nil {
+	for one, err := range o.List(ctx) {
+		switch {
+		case err != nil:
 			return nil, false, err
+		case internal(one.Key):
+			continue
+		case len(all) == mostFiles:
+			return all, true, nil
 		}
-		for _, o := range out.Contents {
-			key := aws.ToString(o.Key)
-			name := strings.TrimPrefix(key, at.Key)
-			if strings.HasPrefix(name, batholith.InternalFolder+"/") {
-				continue
-			}
-			if len(all) == mostFiles {
-				return all, true, nil
-			}
-			all = append(all, object{at.Bucket, key, name, aws.ToInt64(o.Size), aws.ToTime(o.LastModified),
-				strings.HasSuffix(name, ".jsonl.out")})
-		}
-		if token = out.NextContinuationToken; token == nil {
-			return all, false, nil
-		}
+		all = append(all, object{Job: idOf(j.JobARN), Name: one.Key, Bytes: one.Bytes, Modified: one.Modified, Records: strings.HasSuffix(one.Key, ".jsonl.out")})
 	}
+	return all, false, nil
 }
 
 // download sends an object to the browser.
@@ -114,17 +106,20 @@ func (c *Console) download(v *visit) error {
 		return err
 	}
 	defer out.Body.Close()
+	return v.send(key, out.Body, aws.ToInt64(out.ContentLength))
+}
+
+// send sends the bytes of an object to the browser.
+func (v *visit) send(key string, body io.Reader, length int64) error {
 	h := v.w.Header()
 	// The bytes are a stranger's: a browser must store them, never show them as a page of this server.
 	h.Set("Content-Type", "application/octet-stream")
 	h.Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": path.Base(key)}))
-	if out.ContentLength != nil {
-		h.Set("Content-Length", fmt.Sprint(*out.ContentLength))
-	}
+	h.Set("Content-Length", fmt.Sprint(length))
 	to := http.NewResponseController(v.w)
 	buffer := make([]byte, 128<<10)
 	for {
-		n, err := out.Body.Read(buffer)
+		n, err := body.Read(buffer)
 		if n > 0 {
 			until := time.Now().Add(pieceTime)
 			if err := errors.Join(to.SetWriteDeadline(until), to.SetReadDeadline(until)); err != nil { // the read deadline of a request ends its answer too
@@ -138,7 +133,7 @@ func (c *Console) download(v *visit) error {
 		case errors.Is(err, io.EOF):
 			return nil
 		case err != nil:
-			c.o.Log.Warn("console: a download broke off", "error", err)
+			v.c.o.Log.Warn("console: a download broke off", "error", err)
 			panic(http.ErrAbortHandler) // the browser must not take the part for the whole
 		}
 	}

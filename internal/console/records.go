@@ -17,7 +17,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/smithy-go"
 
 	"github.com/batholith/batholith/internal/bedrock"
@@ -49,7 +48,7 @@ type outcome struct {
 type recordsView struct {
 	jobView
 	Files   []object
-	File    string // key
+	File    string // name of the one that is shown
 	Records []outcome
 	Only    bool   // errors only
 	Next    string // query of the next page
@@ -63,17 +62,12 @@ type recordsView struct {
 func (v *visit) outputs(j bedrock.JobSummary) (records []object, why string, err error) {
 	ctx, cancel := context.WithTimeout(v.r.Context(), objectTime)
 	defer cancel()
-	all, _, err := v.files(ctx, outputOf(j))
-	var f *fault
-	switch {
-	case denied(err):
-		return nil, message(err), nil
-	case errors.As(err, &f):
-		return nil, f.Text, nil
-	case isNotFound(err):
-		return nil, "The bucket of the output does not exist.", nil
-	case err != nil:
-		return nil, "", err
+	all, _, err := v.files(ctx, j)
+	if err != nil {
+		if why = hidden(err); why != "" {
+			err = nil
+		}
+		return nil, why, err
 	}
 	return slices.DeleteFunc(all, func(o object) bool { return !o.Records }), "", nil
 }
@@ -99,28 +93,28 @@ func (c *Console) recordsPage(v *visit) error {
 		return v.show("records", base.JobName, "jobs", view)
 	}
 	file := view.Files[0]
-	if i := slices.IndexFunc(view.Files, func(o object) bool { return o.Key == q.Get("file") }); i >= 0 {
+	if i := slices.IndexFunc(view.Files, func(o object) bool { return o.Name == q.Get("file") }); i >= 0 {
 		file = view.Files[i]
 	}
-	view.File = file.Key
+	view.File = file.Name
 	at, _ := strconv.ParseInt(q.Get("at"), 10, 64) // anything else is the begin
 	at = min(max(at, 0), file.Bytes)
-	next, err := v.readOutcomes(file, at, func(o outcome) (more bool) {
+	next, err := v.readOutcomes(base.JobSummary, file, at, func(o outcome) (more bool) {
 		if !view.Only || o.Error != "" {
 			view.Records = append(view.Records, o)
 		}
 		return len(view.Records) < pageRecords
 	})
 	switch {
-	case denied(err):
-		view.Hidden = message(err)
 	case errors.Is(err, errScanned):
-		view.Stopped = fmt.Sprintf("No more errors were found in the %s that were read.", plural(scanBytes>>20, "MiB"))
+		view.Stopped = fmt.Sprintf("The search has read its share of %s or of %d s. Go on with the next page.", plural(scanBytes>>20, "MiB"), int(scanTime.Seconds()))
 	case err != nil:
-		return err
+		if view.Hidden = hidden(err); view.Hidden == "" {
+			return err
+		}
 	}
 	if next < file.Bytes {
-		page := url.Values{"file": {file.Key}, "at": {strconv.FormatInt(next, 10)}}
+		page := url.Values{"file": {file.Name}, "at": {strconv.FormatInt(next, 10)}}
 		if view.Only {
 			page.Set("only", "errors")
 		}
@@ -131,32 +125,34 @@ func (c *Console) recordsPage(v *visit) error {
 
 func plural(n int64, unit string) string { return fmt.Sprintf("%d %s", n, unit) }
 
+// errSlow says that no line came in the time of a page.
+var errSlow = &fault{http.StatusGatewayTimeout, "The S3 does not answer", "The S3 has sent nothing in the time that a page has. Try again."}
+
 // errScanned says that a search has read enough for one page.
 var errScanned = errors.New("the search has read its share")
 
 // readOutcomes passes the lines of an output from an offset on to do, until it returns false, and returns the offset after the last line.
-func (v *visit) readOutcomes(o object, from int64, do func(outcome) (more bool)) (next int64, err error) {
+func (v *visit) readOutcomes(j bedrock.JobSummary, o object, from int64, do func(outcome) (more bool)) (next int64, err error) {
 	if from >= o.Bytes {
 		return from, nil
 	}
-	client, done, err := v.s3()
+	out, done, err := v.output(j)
 	if err != nil {
 		return from, err
 	}
 	defer done()
-	ctx, cancel := context.WithTimeout(v.r.Context(), scanTime)
+	ctx, cancel := context.WithTimeout(v.r.Context(), min(scanTime, objectTime))
 	defer cancel()
 	if err := v.c.heavy.Acquire(ctx, 1); err != nil {
 		return from, &fault{http.StatusServiceUnavailable, "The server is busy", "Too many pages read outputs now. Try again."}
 	}
 	defer v.c.heavy.Release(1)
-	span := fmt.Sprintf("bytes=%d-", from)
-	out, err := client.GetObject(ctx, &s3.GetObjectInput{Bucket: &o.Bucket, Key: &o.Key, Range: &span})
+	body, _, err := out.Read(ctx, o.Name, from)
 	if err != nil {
 		return from, err
 	}
-	defer out.Body.Close()
-	r := bufio.NewReaderSize(out.Body, 64<<10)
+	defer body.Close()
+	r := bufio.NewReaderSize(body, 64<<10)
 	next = from
 	for next-from < scanBytes {
 		line, n, err := readLine(r)
@@ -169,8 +165,10 @@ func (v *visit) readOutcomes(o object, from int64, do func(outcome) (more bool))
 		switch {
 		case errors.Is(err, io.EOF):
 			return max(next, o.Bytes), nil
-		case err != nil && ctx.Err() != nil:
+		case err != nil && ctx.Err() != nil && next > from:
 			return next, errScanned
+		case err != nil && ctx.Err() != nil:
+			return next, errSlow
 		case err != nil:
 			return next, err
 		}
@@ -278,11 +276,11 @@ func (c *Console) errorsPage(v *visit) error {
 	if base.ErrorRecordCount == 0 {
 		return v.show("errors", base.JobName, "jobs", view)
 	}
-	files, hidden, err := v.outputs(base.JobSummary)
+	files, why, err := v.outputs(base.JobSummary)
 	if err != nil {
 		return err
 	}
-	if view.Hidden = hidden; hidden != "" {
+	if view.Hidden = why; why != "" {
 		return v.show("errors", base.JobName, "jobs", view)
 	}
 	kinds := map[string]*kind{}
@@ -290,7 +288,7 @@ func (c *Console) errorsPage(v *visit) error {
 		if view.Stopped = time.Now().After(end); view.Stopped {
 			break
 		}
-		_, err := v.readOutcomes(files[0], 0, func(o outcome) bool {
+		_, err := v.readOutcomes(base.JobSummary, files[0], 0, func(o outcome) bool {
 			if o.Error != "" {
 				view.Read++
 				count(kinds, o, files[0].Name)
@@ -298,12 +296,12 @@ func (c *Console) errorsPage(v *visit) error {
 			return view.Read < base.ErrorRecordCount
 		})
 		switch {
-		case denied(err):
-			view.Hidden = message(err)
 		case errors.Is(err, errScanned):
 			view.Stopped = true
 		case err != nil:
-			return err
+			if view.Hidden = hidden(err); view.Hidden == "" {
+				return err
+			}
 		}
 		if view.Hidden != "" || view.Read >= base.ErrorRecordCount {
 			break
@@ -357,16 +355,10 @@ func (c *Console) filesPage(v *visit) error {
 	view := filesView{jobView: base}
 	ctx, cancel := context.WithTimeout(v.r.Context(), objectTime)
 	defer cancel()
-	var f *fault
-	switch view.Files, view.More, err = v.files(ctx, outputOf(base.JobSummary)); {
-	case denied(err):
-		view.Hidden = message(err)
-	case errors.As(err, &f):
-		view.Hidden = f.Text
-	case isNotFound(err):
-		view.Hidden = "The bucket of the output does not exist."
-	case err != nil:
-		return err
+	if view.Files, view.More, err = v.files(ctx, base.JobSummary); err != nil {
+		if view.Hidden = hidden(err); view.Hidden == "" {
+			return err
+		}
 	}
 	return v.show("files", base.JobName, "jobs", view)
 }
@@ -378,7 +370,7 @@ func (v *visit) silent(j bedrock.JobSummary) bool {
 		return false
 	}
 	silent := false
-	_, _ = v.readOutcomes(files[0], 0, func(o outcome) bool { // an output that cannot be read is found out by the new job
+	_, _ = v.readOutcomes(j, files[0], 0, func(o outcome) bool { // an output that cannot be read is found out by the new job
 		silent = o.Long == 0 && o.Input == "" && o.ID != ""
 		return false
 	})

@@ -21,12 +21,11 @@ type submitForm struct {
 	Models []bedrock.FoundationModel
 	Denied string // why the models are not listed: an id can be typed
 	Model  string
-	S3     bool
 }
 
 // submitPage shows the form for a file.
 func (c *Console) submitPage(v *visit) error {
-	form := submitForm{Model: v.r.URL.Query().Get("model"), S3: c.o.Buckets != nil}
+	form := submitForm{Model: v.r.URL.Query().Get("model")}
 	var models bedrock.ListFoundationModelsOutput
 	switch err := v.call(http.MethodGet, "/foundation-models", nil, &models); {
 	case denied(err):
@@ -122,6 +121,9 @@ type draftView struct {
 	ID, File, Name, OutputURI, InputURI string
 	Table                               string // file that the records were made of
 	Expires                             time.Time
+	Far                                 bool     // the S3 is an external one: the role must be chosen
+	Role                                string   // that is offered
+	Roles                               []string // that may be
 }
 
 // bucketFor returns the bucket that is offered to a visitor: that of the settings, if it is one of the visitor's, else the visitor's first.
@@ -140,11 +142,32 @@ func (c *Console) bucketFor(v *visit) string {
 	return aws.ToString(out.Buckets[0].Name)
 }
 
-// draftView returns the page of a draft.
-func (c *Console) draftView(d *draft, bucket string) draftView {
-	name := newName(d.name, d.began)
-	base := "s3://" + bucket + "/" + name + "-" + strings.ToLower(d.id[:3])
-	return draftView{Validation: d.found, ID: d.id, File: d.name, Table: d.table, Name: name, InputURI: base + "/input/" + d.name, OutputURI: base + "/output/", Expires: d.began.Add(draftTime)}
+// draftView returns the page of a draft. For an external S3 it offers the bucket and the role of the visitor's latest job: nobody may list the
+// buckets there.
+func (c *Console) draftView(v *visit, d *draft) draftView {
+	view := draftView{Validation: d.found, ID: d.id, File: d.name, Table: d.table, Name: newName(d.name, d.began), Expires: d.began.Add(draftTime)}
+	bucket := ""
+	if view.Far = c.o.Far != nil; view.Far {
+		view.Roles = c.o.Far.Roles(v.r.Context(), v.who)
+		var latest bedrock.ListModelInvocationJobsOutput
+		if v.call(http.MethodGet, "/model-invocation-jobs?maxResults=1", nil, &latest) == nil && len(latest.InvocationJobSummaries) > 0 {
+			j := latest.InvocationJobSummaries[0]
+			at, _ := parseURI(outputOf(j))
+			if bucket = at.Bucket; slices.Contains(view.Roles, j.RoleARN) {
+				view.Role = j.RoleARN
+			}
+		}
+		if view.Role == "" && len(view.Roles) > 0 {
+			view.Role = view.Roles[0]
+		}
+	} else {
+		bucket = c.bucketFor(v)
+	}
+	if bucket != "" {
+		base := "s3://" + bucket + "/" + view.Name + "-" + strings.ToLower(d.id[:3])
+		view.InputURI, view.OutputURI = base+"/input/"+d.name, base+"/output/"
+	}
+	return view
 }
 
 // draftPage shows the validation, and the form that creates the job.
@@ -153,7 +176,7 @@ func (c *Console) draftPage(v *visit) error {
 	if d == nil {
 		return notFound("This file is not here any more: a file waits for an hour, and as long as you are signed in. Choose it again.")
 	}
-	return v.show("draft", "New job", "submit", c.draftView(d, c.bucketFor(v)))
+	return v.show("draft", "New job", "submit", c.draftView(v, d))
 }
 
 // draftAct creates the job of a draft, or discards it. The server is asked whether it takes the job before the file is stored.
@@ -176,7 +199,11 @@ func (c *Console) draftAct(v *visit) error {
 	if !ok || !strings.HasSuffix(input.Key, ".jsonl") {
 		return badRequest("The input must be an s3:// URI that ends in .jsonl, such as s3://my-bucket/in/%s", d.name)
 	}
-	in := bedrock.CreateModelInvocationJobInput{JobName: strings.TrimSpace(form.Get("name")), ModelID: d.model, RoleARN: c.o.Role(v.who.Account), ModelInvocationType: d.found.Type,
+	role := c.o.Role(v.who.Account)
+	if c.o.Far != nil {
+		role = strings.TrimSpace(form.Get("role"))
+	}
+	in := bedrock.CreateModelInvocationJobInput{JobName: strings.TrimSpace(form.Get("name")), ModelID: d.model, RoleARN: role, ModelInvocationType: d.found.Type,
 		ClientRequestToken: d.id, // a second click creates no second job
 		InputDataConfig:    &bedrock.InputDataConfig{S3InputDataConfig: &bedrock.S3InputDataConfig{S3URI: "s3://" + input.Bucket + "/" + input.Key}},
 		OutputDataConfig:   &bedrock.OutputDataConfig{S3OutputDataConfig: &bedrock.S3OutputDataConfig{S3URI: strings.TrimSpace(form.Get("output"))}}}
@@ -186,15 +213,7 @@ func (c *Console) draftAct(v *visit) error {
 	if err := v.call(http.MethodPost, "/check-model-invocation-job", in, nil); err != nil {
 		return err
 	}
-	client, done, err := v.s3()
-	if err != nil {
-		return err
-	}
-	defer done()
-	if err := v.fresh(client, input); err != nil {
-		return err
-	}
-	if err := v.put(client, d.received, input.Bucket, input.Key); err != nil {
+	if err := c.store(v, d.received, role, input); err != nil {
 		return err
 	}
 	var out bedrock.CreateModelInvocationJobOutput
@@ -206,6 +225,41 @@ func (c *Console) draftAct(v *visit) error {
 	return nil
 }
 
+// store stores the file of a new job at a key that holds nothing yet.
+func (c *Console) store(v *visit, got *received, role string, at place) error {
+	if c.o.Far != nil {
+		f, err := got.open()
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		if err := v.patient(); err != nil {
+			return err
+		}
+		ctx, cancel := context.WithTimeout(v.r.Context(), uploadTime)
+		defer cancel()
+		if err := c.o.Far.Put(ctx, v.who, v.r, role, at.Bucket, at.Key, f, got.bytes); errors.Is(err, ErrExists) {
+			return replaced(at)
+		} else if err != nil {
+			return err
+		}
+		return nil
+	}
+	client, done, err := v.s3()
+	if err != nil {
+		return err
+	}
+	defer done()
+	if err := v.fresh(client, at); err != nil {
+		return err
+	}
+	return v.put(client, got, at.Bucket, at.Key)
+}
+
+func replaced(at place) error {
+	return &fault{http.StatusConflict, "There is an object with this key", "s3://" + at.Bucket + "/" + at.Key + " would be replaced. Choose another place for the input."}
+}
+
 // fresh refuses a key that holds another object, which would be replaced. A second click finds its own file, of the same size.
 func (v *visit) fresh(client *s3.Client, at place) error {
 	ctx, cancel := context.WithTimeout(v.r.Context(), objectTime)
@@ -213,7 +267,7 @@ func (v *visit) fresh(client *s3.Client, at place) error {
 	_, err := client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &at.Bucket, Key: &at.Key})
 	switch {
 	case err == nil:
-		return &fault{http.StatusConflict, "There is an object with this key", "s3://" + at.Bucket + "/" + at.Key + " would be replaced. Choose another place for the input."}
+		return replaced(at)
 	case isNotFound(err):
 		return nil
 	}

@@ -133,6 +133,8 @@ func (c *Console) fail(w http.ResponseWriter, r *http.Request, v *visit, err err
 	var s smithy.APIError
 	switch {
 	case errors.As(err, &f):
+	case farFault(err) != nil:
+		f = farFault(err)
 	case denied(err):
 		f = &fault{http.StatusForbidden, "Not permitted", message(err)}
 	case errors.As(err, &a):
