@@ -46,6 +46,7 @@ func engineOptionsWith(c *config.Config, servers *managed.Servers) (o engine.Opt
 	}
 	return engine.Options{Models: models, DataKeys: ring.DataKeys(c.KMS.DataKey, kms.Context{"use": "journal"}), Discreet: c.KMS.DataKey != "", Price: c.Price, Sample: c.Sample, Caps: c.Caps, Limits: c.Limits.Rules(), Networks: through, Profile: profile(c), Region: c.Region,
 		Retention: func() (time.Duration, int) { return c.Retention.JobsAfter, c.Retention.JobsKeep },
+		EventsAge: func() time.Duration { return c.Retention.EventsAfter },
 		Attempts:  c.Attempts, Reuse: reusesTwins(c), Earlier: reusesEarlier(c), StrictBodies: c.StrictBodies, Sourced: c.Provenance == "lines", Silent: c.Echo == "off", Drain: c.Drain, Memory: int64(c.Memory), Patience: patienceOf(c.Limits.Hour)}, ring, nil
 }
 

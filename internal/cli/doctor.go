@@ -33,8 +33,10 @@ use them by itself.
 It does what jobs do in their buckets, with the keys of each role, at the places of recent jobs or at --bucket: list, read,
 write, upload in parts, abort, delete. It writes two small objects below .batholith/ there, and deletes them.
 
-It changes nothing else without --fix. With --fix it deletes what finished jobs left below .batholith/, and aborts their open
-uploads. The exit code is 1 if a problem remains.` + asHelp,
+It changes nothing else without --fix: run it first to see what --fix would remove. With --fix it deletes what finished jobs left
+below .batholith/, aborts their open uploads, and deletes working files and put-aside journal files of jobs that were forgotten.
+A job is taken for one of this service only if the service knows it or its usage has it; files of others are never touched. The
+exit code is 1 if a problem remains.` + asHelp,
 		Example: `  batholith doctor
   batholith doctor --config batholith.yaml --json
   batholith doctor --bucket s3://my-bucket/out

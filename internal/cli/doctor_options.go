@@ -5,6 +5,8 @@ import (
 	"errors"
 	"iter"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awsbedrock "github.com/aws/aws-sdk-go-v2/service/bedrock"
@@ -122,7 +124,10 @@ func s3Name(c *config.Config) string {
 }
 
 // serverJobs gives the doctor the jobs of a server through the server's API.
-type serverJobs struct{ c *clients }
+type serverJobs struct {
+	c    *clients
+	took func() (map[string]bool, error) // ids of the jobs in the usage; asked once
+}
 
 // jobsOf connects to the server that serverURL names. An external S3 is reached with the keys of the settings,
 // because the caller's key is valid only for the Bedrock API.
@@ -143,7 +148,7 @@ func (a *app) jobsOf(ctx context.Context, c *config.Config, file string) (doctor
 			k.objects = &objects{store: store}
 		}
 	}
-	return serverJobs{k}, nil
+	return serverJobs{k, sync.OnceValues(func() (map[string]bool, error) { return k.took(ctx) })}, nil
 }
 
 // Objects returns the client of the S3, or nil if there is none. It implements [doctor.Jobs], as do List and Kept.
@@ -180,6 +185,24 @@ func (s serverJobs) Knows(ctx context.Context, id string) (bool, error) {
 		return false, nil
 	}
 	return true, err
+}
+
+// Took reports whether the server's usage has the job.
+func (s serverJobs) Took(_ context.Context, id string) (bool, error) {
+	all, err := s.took()
+	return all[id], err
+}
+
+// took returns the ids of all jobs in the usage of the account, since the service exists.
+func (c *clients) took(ctx context.Context) (map[string]bool, error) {
+	groups, err := c.usage(ctx, []string{"job"}, "", time.Unix(0, 0))
+	ids := make(map[string]bool, len(groups))
+	for _, g := range groups {
+		if arn, err := batholith.ParseARN(g.Job); err == nil {
+			ids[arn.Resource[strings.LastIndexByte(arn.Resource, '/')+1:]] = true
+		}
+	}
+	return ids, err
 }
 
 // noun returns the job as the root package's type, with the members that the doctor uses. A forecast is left out

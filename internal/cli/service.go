@@ -210,6 +210,7 @@ func (s *service) work(ctx context.Context, api, scrapes, profiles net.Listener,
 	o.Price = func(names ...string) batholith.Price { return s.settings().Price(names...) }
 	o.Caps = func(j batholith.Job) []batholith.Cap { return s.settings().Caps(j) }
 	o.Retention = func() (time.Duration, int) { r := s.settings().Retention; return r.JobsAfter, r.JobsKeep }
+	o.EventsAge = func() time.Duration { return s.settings().Retention.EventsAfter }
 	o.Place, o.Access, o.Roles, o.Media = s.places.Open, s.places.Access, s.places, s.callMedia
 	s.places.Networks = o.Networks
 	if !s.o.Config.Postgres() { // else jobs go on at other workers while this machine's disk is full

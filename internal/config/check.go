@@ -309,6 +309,9 @@ func (l *loader) checkLimits() {
 	if l.config.Retention.JobsAfter < 0 {
 		l.bad("retention.jobs_after", "write 0 or a duration such as 2160h", "%s is not possible", l.config.Retention.JobsAfter)
 	}
+	if l.config.Retention.EventsAfter < 0 {
+		l.bad("retention.events_after", "write 0 or a duration such as 720h", "%s is not possible", l.config.Retention.EventsAfter)
+	}
 	if l.config.Retention.JobsKeep < 0 {
 		l.bad("retention.jobs_keep", "write 0 or more", "%d is not possible", l.config.Retention.JobsKeep)
 	}

@@ -598,6 +598,10 @@ type Retention struct {
 	JobsAfter time.Duration `yaml:"jobs_after"`
 	// Number of jobs that have ended and are kept in each account, the latest; 0: all.
 	JobsKeep int `yaml:"jobs_keep"`
+	// Age at which the events of jobs that have ended are deleted, such as 720h for 30 days; 0:
+	// when their job is forgotten. Events that a receiver has not got yet stay. A job's history
+	// is empty after that.
+	EventsAfter time.Duration `yaml:"events_after"`
 }
 
 // Limits are the quotas of jobs.

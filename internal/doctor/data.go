@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -189,9 +190,10 @@ func (d *doctor) journal(dir string, alive bool) {
 		case f.Damaged:
 			d.find(Finding{Note, "data", f.Path + " was damaged and put aside", "a disk fault; what could be read of it was committed, other records were asked again",
 				"keep an eye on the disk; once seen, remove it: rm " + words.Quote(f.Path)})
+		case f.Foreign && len(f.Jobs) > 0 && f.Unreadable == 0 && alive:
+			d.aside = append(d.aside, f) // the server says whether its jobs are over
 		case f.Foreign:
-			d.find(Finding{Note, "data", f.Path + " holds outcomes of another database or worker, and was put aside", "their jobs are not in this database, or their records were given to another worker",
-				"start the server with the database and data directory that belong together; once seen, remove it: rm " + words.Quote(f.Path)})
+			d.find(foreignJournal(f.Path))
 		case !alive && f.Encrypted:
 			d.find(Finding{Note, "data", "the journal file " + f.Path + " is encrypted", "the process that wrote it has ended", "the next start, which needs its key in kms.keys, commits what is not committed yet; do not delete it"})
 		case !alive:
@@ -209,6 +211,49 @@ func (d *doctor) journal(dir string, alive bool) {
 		d.find(Finding{Note, "data", fmt.Sprintf("%s with outcomes of %s", words.Plural(held, "journal file"), jobNames(jobs)), "the process that wrote them has ended",
 			"the next start commits what is not committed yet; do not delete them"})
 	}
+}
+
+// foreignJournal is the finding of a journal file that was put aside.
+func foreignJournal(path string) Finding {
+	return Finding{Note, "data", path + " holds outcomes of another database or worker, and was put aside", "their jobs are not in this database, or their records were given to another worker",
+		"start the server with the database and data directory that belong together; once seen, remove it: rm " + words.Quote(path)}
+}
+
+// asides examines the journal files that were put aside. A file whose jobs are all of this service, and over, is a leftover, which --fix deletes.
+func (d *doctor) asides(ctx context.Context, jobs Jobs) {
+	for _, f := range d.aside {
+		found := foreignJournal(f.Path)
+		over := true
+		for id := range f.Jobs {
+			ended, err := d.isOver(ctx, jobs, id)
+			over = over && ended && err == nil
+		}
+		if over {
+			found.Why, found.Remedy = "its jobs are over: "+jobNames(f.Jobs)+"; nothing reads it", "batholith doctor --fix"
+			if d.o.Fix {
+				if err := os.Remove(f.Path); err != nil {
+					found.Severity, found.Why = Problem, "it could not be deleted: "+files.PathAndReason(err).Error()
+				} else {
+					found.Severity, found.Remedy = Mended, ""
+				}
+			}
+		}
+		d.find(found)
+	}
+	d.aside = nil
+}
+
+// isOver reports whether a job of this service has ended, or was forgotten.
+func (d *doctor) isOver(ctx context.Context, jobs Jobs, id string) (bool, error) {
+	for _, j := range d.recent {
+		if j.ID == id {
+			return j.Status.Terminal(), nil
+		}
+	}
+	if there, err := jobs.Knows(ctx, id); err != nil || there {
+		return false, err // an older job, of which only its existence is known
+	}
+	return jobs.Took(ctx, id)
 }
 
 // jobNames lists a few job ids.

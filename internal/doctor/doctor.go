@@ -13,6 +13,7 @@ import (
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/object"
 	"github.com/batholith/batholith/internal/plain"
+	"github.com/batholith/batholith/internal/results"
 	"github.com/batholith/batholith/internal/upstream"
 )
 
@@ -76,6 +77,9 @@ type Jobs interface {
 	Kept(ctx context.Context, j batholith.Job) (Kept, error)
 	// Knows reports whether there is a job with this id.
 	Knows(ctx context.Context, id string) (bool, error)
+	// Took reports whether records of a job with this id have been counted by the server: it was a job of this service, also if the server does not
+	// know it any more.
+	Took(ctx context.Context, id string) (bool, error)
 	// Objects returns an S3 client for the buckets of the outputs; nil if they cannot be
 	// reached.
 	Objects() *s3.Client
@@ -100,9 +104,10 @@ type S3 struct {
 // doctor runs the checks one after the other.
 type doctor struct {
 	o        Options
-	recent   []batholith.Job // newest first; set by jobs
-	alive    bool            // a process has locked the data directory; set by Examine
-	closed   bool            // the data directory is another user's, and nothing in it can be seen
+	recent   []batholith.Job       // newest first; set by jobs
+	alive    bool                  // a process has locked the data directory; set by Examine
+	aside    []results.JournalFile // whose jobs the server is to be asked about; set by data
+	closed   bool                  // the data directory is another user's, and nothing in it can be seen
 	now      func() time.Time
 	ports    []usualPort
 	http     *http.Client
@@ -127,6 +132,9 @@ func Examine(ctx context.Context, o Options) []Finding {
 	d.neighbours(ctx)
 	if ready && d.o.Jobs != nil {
 		d.jobs(ctx)
+	}
+	for _, f := range d.aside { // nobody says whether its jobs are over
+		d.find(foreignJournal(f.Path))
 	}
 	d.buckets(ctx, ready)
 	return d.findings

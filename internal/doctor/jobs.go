@@ -49,6 +49,7 @@ func (d *doctor) jobs(ctx context.Context) {
 			over[bucket] = append(over[bucket], j)
 		}
 	}
+	d.asides(ctx, jobs)
 	client := jobs.Objects() // nil: the buckets cannot be examined from here
 	if client == nil {
 		return

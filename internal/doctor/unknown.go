@@ -23,7 +23,7 @@ const (
 
 // unknown reports working files of jobs that the server does not know, below the outputs of those that it knows. They are left of a job that
 // was forgotten while its bucket did not answer, of a database that was restored to an earlier state, or they are those of another Batholith
-// with the same bucket. So they are never deleted from here.
+// with the same bucket. They are deleted, with --fix, only if the server's usage has the job: it was a job of this service.
 func (d *doctor) unknown(ctx context.Context, client *s3.Client, jobs Jobs) {
 	known, outputs := map[string]bool{}, map[string]bool{}
 	for _, j := range d.recent {
@@ -84,13 +84,42 @@ func (d *doctor) unknownFiles(ctx context.Context, client *s3.Client, jobs Jobs,
 	if d.now().Sub(newest) < unknownAfter { // another service may be at work
 		return nil
 	}
+	ours, err := jobs.Took(ctx, id)
+	if err != nil {
+		return err
+	}
 	count := words.Plural(int64(len(page.Contents)), "working file")
 	if aws.ToBool(page.IsTruncated) {
 		count = "more than " + count
 	}
 	uri := "s3://" + bucket + "/" + prefix
-	d.find(Finding{Note, "objects", fmt.Sprintf("%s below %s are of a job that this server does not know", count, uri),
-		fmt.Sprintf("the newest is %s old; the job was forgotten, is newer than a restored database, or belongs to another Batholith that uses the bucket", words.Age(d.now().Sub(newest))),
-		"if no other Batholith uses the bucket: aws s3 rm --recursive " + words.Quote(uri)})
+	f := Finding{Note, "objects", fmt.Sprintf("%s below %s are of a job that this server does not know", count, uri),
+		fmt.Sprintf("the newest is %s old; the job is newer than a restored database, was forgotten before a record was finished, or belongs to another Batholith that uses the bucket", words.Age(d.now().Sub(newest))),
+		"if no other Batholith uses the bucket: aws s3 rm --recursive " + words.Quote(uri)}
+	if ours {
+		f.Why = fmt.Sprintf("the newest is %s old; the usage of this server has the job, so it was one of this server and was forgotten; nothing reads the files", words.Age(d.now().Sub(newest)))
+		f.Remedy = "batholith doctor --fix"
+		if d.o.Fix {
+			d.removeUnknown(ctx, client, bucket, prefix, &f)
+		}
+	}
+	d.find(f)
 	return nil
+}
+
+// removeUnknown deletes all objects below a prefix, and says so in the finding.
+func (d *doctor) removeUnknown(ctx context.Context, client *s3.Client, bucket, prefix string, f *Finding) {
+	pages := s3.NewListObjectsV2Paginator(client, &s3.ListObjectsV2Input{Bucket: &bucket, Prefix: &prefix})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		for i := 0; err == nil && i < len(page.Contents); i++ {
+			_, err = client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &bucket, Key: page.Contents[i].Key})
+		}
+		if err != nil {
+			why, _ := d.o.Explain(err)
+			f.Why = "they could not be deleted: " + why
+			return
+		}
+	}
+	f.Severity, f.Remedy = Mended, ""
 }

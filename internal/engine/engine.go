@@ -116,6 +116,8 @@ type Options struct {
 	Sourced      bool // write into each output line which model server and model answered it
 	// Retention returns how long jobs that have ended are kept, and how many of each account; 0: for good. nil: all for good.
 	Retention func() (age time.Duration, keep int)
+	// EventsAge returns the age at which events of jobs that have ended are deleted; 0: with their job. nil: the same.
+	EventsAge func() time.Duration
 	Drain     time.Duration // time that requests in flight get to finish at a shutdown; 0: 30 s
 	Memory    int64         // bytes of memory for chunks, answers and long lines; 0: no bound
 	Patience  time.Duration // how long denied access is retried before a job fails; 0: 10 minutes
@@ -226,7 +228,7 @@ func (e *Engine) joinWorker() (err error) {
 	e.calls = newInteractive(e)
 	publisher := results.NewPublisher(results.PublisherOptions{Store: o.Store, Costs: e.costs, Open: e.open, Log: o.Log, PartBytes: o.PartBytes, Room: room, Worker: e.id, Shelf: shelf, Listener: o.Listener})
 	e.life = lifecycle.New(lifecycle.Options{Store: o.Store, Dispatch: e.dispatch, Publisher: publisher, Shelf: e.writer, Place: o.Place,
-		LimitsNow: e.Limits, Turn: e.writer.Turn, Retention: o.Retention, Bodies: e.refused, Names: e.names, Takes: func(j batholith.Job) error { return e.o.Models.Takes(j.ModelID, j.Type) }, EarlierNow: e.earlier, Serving: e.servings, Scratch: o.Dir, Strict: e.strict, Discreet: o.Discreet, Worker: e.id, Log: o.Log, FirstPartial: o.FirstPartial, PartialEvery: o.PartialEvery, Patience: o.Patience,
+		LimitsNow: e.Limits, Turn: e.writer.Turn, Retention: o.Retention, EventsAge: o.EventsAge, Bodies: e.refused, Names: e.names, Takes: func(j batholith.Job) error { return e.o.Models.Takes(j.ModelID, j.Type) }, EarlierNow: e.earlier, Serving: e.servings, Scratch: o.Dir, Strict: e.strict, Discreet: o.Discreet, Worker: e.id, Log: o.Log, FirstPartial: o.FirstPartial, PartialEvery: o.PartialEvery, Patience: o.Patience,
 		Listener: o.Listener, Shared: o.Shared, Reaches: e.reaches(), Now: e.clock.Now})
 	return nil
 }

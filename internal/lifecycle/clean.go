@@ -119,6 +119,7 @@ func (l *Lifecycle) sweep(ctx context.Context) {
 			return err
 		})
 		l.outdate(ctx)
+		l.outdateEvents(ctx)
 		sleep(ctx, sweepEvery)
 	}
 }

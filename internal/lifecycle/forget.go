@@ -159,3 +159,21 @@ func (l *Lifecycle) outdate(ctx context.Context) {
 		}
 	}
 }
+
+// outdateEvents deletes events that are kept too long.
+func (l *Lifecycle) outdateEvents(ctx context.Context) {
+	if l.o.EventsAge == nil {
+		return
+	}
+	age := l.o.EventsAge()
+	if age <= 0 {
+		return
+	}
+	n, err := l.o.Store.DeleteEvents(ctx, age)
+	if err != nil && ctx.Err() == nil {
+		l.o.Log.Error("delete events that are kept too long", "err", err)
+	}
+	if n > 0 {
+		l.o.Log.Info("old events are deleted", "events", n)
+	}
+}

@@ -110,6 +110,8 @@ type Forgetting interface {
 	Forgetting(ctx context.Context) (ids []string, withOutput map[string]bool, err error)
 	// Outdate notes that jobs which ended longer than age ago, or have keep later ones in their account, are to be forgotten. 0: no bound.
 	Outdate(ctx context.Context, age time.Duration, keep int) (n int64, err error)
+	// DeleteEvents deletes events of jobs that have ended which are older than age, unless a receiver waits for them.
+	DeleteEvents(ctx context.Context, age time.Duration) (deleted int64, err error)
 	// EraseJob deletes the rows of such a job.
 	EraseJob(ctx context.Context, id string) error
 	// Compact removes the bytes of deleted rows from the files of the database. whole is false if some may be left.
@@ -230,6 +232,8 @@ type Options struct {
 	Turn func(context.Context) error
 	// Retention returns how long jobs that have ended are kept, and how many of each account; 0: for good. nil: all are kept for good.
 	Retention func() (age time.Duration, keep int)
+	// EventsAge returns the age at which events of jobs that have ended are deleted; 0: with their job. nil: the same.
+	EventsAge func() time.Duration
 
 	Validations  int           // jobs whose input is read in parallel; 0: 2
 	Patience     time.Duration // how long denied access is retried before a job fails; 0: 10 minutes

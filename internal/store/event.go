@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"fmt"
 	"math"
+	"time"
 
 	"github.com/batholith/batholith"
 )
@@ -190,4 +191,78 @@ func (s *Store) lockNumbers(ctx context.Context, tx *sql.Tx) error {
 	}
 	_, err := tx.ExecContext(ctx, numberLock)
 	return err
+}
+
+// DeleteEvents deletes the events of jobs that have ended, if they are older than age and every receiver has got them. It returns how many were
+// deleted. The numbers of deleted events are not given again.
+func (s *Store) DeleteEvents(ctx context.Context, age time.Duration) (deleted int64, err error) {
+	bound, got := int64(0), int64(math.MaxInt64)
+	if !s.dialect.serial() {
+		if err := s.number(ctx); err != nil { // nobody may have read them
+			return 0, wrap("number", "events", err)
+		}
+	}
+	err = s.reads(ctx, func(ctx context.Context, db queryer) error {
+		now, err := s.at(ctx, db, time.Now())
+		if err != nil {
+			return err
+		}
+		bound = millis(now.Add(-age))
+		cursors, err := collect(ctx, db, func(rows *sql.Rows) (n int64, err error) { return n, rows.Scan(&n) }, `SELECT seq FROM receivers`)
+		for _, n := range cursors {
+			got = min(got, n)
+		}
+		return err
+	})
+	// The times rise with the events, but for the order of transactions. So the first page without an old event is the last.
+	for from, more := int64(0), true; more && err == nil; {
+		var page []oldEvent
+		page, err = read(ctx, s, func(rows *sql.Rows) (e oldEvent, err error) { return e, rows.Scan(&e.seq, &e.number, &e.at, &e.active) }, s.numbered(oldEventsQuery), from, batchRows)
+		more = false
+		var old []oldEvent
+		for _, e := range page {
+			from = e.seq
+			if e.at > bound {
+				continue
+			}
+			more = len(page) == batchRows
+			if e.active == 0 && e.number > 0 && e.number <= got {
+				old = append(old, e)
+			}
+		}
+		if err == nil && len(old) > 0 {
+			err = s.deleteEvents(ctx, old)
+		}
+		if err == nil {
+			deleted += int64(len(old))
+		}
+	}
+	return deleted, wrap("delete", "old events", err)
+}
+
+// oldEvent is an event that may be old.
+type oldEvent struct {
+	seq, number, at int64
+	active          int
+}
+
+// oldEventsQuery reads a page of all events.
+const oldEventsQuery = `SELECT e.seq, COALESCE(e.%[1]s, 0), e.at, j.active FROM events e JOIN jobs j ON j.id = e.job WHERE e.seq > $1 ORDER BY e.seq LIMIT $2`
+
+// deleteEvents deletes events in one transaction, from both tables (see account_events above).
+func (s *Store) deleteEvents(ctx context.Context, old []oldEvent) error {
+	seqs, numbers := make([]any, len(old)), make([]any, len(old))
+	for i, e := range old {
+		seqs[i], numbers[i] = e.seq, e.number
+	}
+	return s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		if err := s.lockNumbers(ctx, tx); err != nil {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, `DELETE FROM account_events WHERE `+among("n", 1, len(numbers)), numbers...); err != nil {
+			return err
+		}
+		_, err := tx.ExecContext(ctx, `DELETE FROM events WHERE `+among("seq", 1, len(seqs)), seqs...)
+		return err
+	})
 }

@@ -3,6 +3,7 @@ package storetest
 import (
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/batholith/batholith"
 )
@@ -11,6 +12,7 @@ func happening() []law {
 	return []law{
 		{"EventsOfAnAccountAreItsOwnInTheirOrder", eventsOfAccounts},
 		{"AnErasedJobHasNoEventsAndItsNumbersAreNotGivenAgain", eventsOfAnErasedJob},
+		{"OldEventsOfEndedJobsAreDeletedOnceEveryReceiverHasThem", oldEvents},
 	}
 }
 
@@ -81,5 +83,51 @@ func eventsOfAnErasedJob(t *testing.T, p Port) {
 	}
 	if all := eventsOf(t, p, account, 10); len(all) != 2 || all[0].Job != next.ID {
 		t.Errorf("the events are %v", all)
+	}
+}
+
+func oldEvents(t *testing.T, p Port) {
+	deletes := func(age time.Duration, want int) {
+		t.Helper()
+		n, err := p.DeleteEvents(t.Context(), age)
+		no(t, err)
+		same(t, n, int64(want))
+	}
+	now := func(n int) batholith.Job {
+		j := newJob(n)
+		j.Submitted, j.Expires = time.Now(), time.Now().Add(time.Hour)
+		return j
+	}
+	active := create(t, p, now(1))
+	_, err := p.Receiver(t.Context(), "slow") // it waits for all that comes now
+	no(t, err)
+	ended := endedJob(t, p, 2, false)
+	history, err := p.History(t.Context(), ended.ID)
+	no(t, err)
+	eventsOf(t, p, account, 10)
+	seen, err := p.Events(t.Context(), 0, 100)
+	no(t, err)
+	last := seen[len(seen)-1].Seq
+	time.Sleep(48 * time.Hour)
+	deletes(time.Hour, 0) // nobody has told the receiver
+	no(t, p.PutReceiver(t.Context(), "slow", seen[2].Seq))
+	deletes(100*24*time.Hour, 0)
+	if n, err := p.DeleteEvents(t.Context(), time.Hour); err != nil || n != 2 {
+		t.Errorf("%d events are deleted that the receiver has, %v", n, err)
+	}
+	no(t, p.PutReceiver(t.Context(), "slow", last))
+	deletes(time.Hour, len(history)-2)
+	deletes(time.Hour, 0)
+	if left := eventsOf(t, p, account, 10); len(left) != 1 || left[0].Job != active.ID {
+		t.Errorf("the events of a job that has not ended are left alone: %v", left)
+	}
+	if _, err := p.Job(t.Context(), account, ended.ID); err != nil {
+		t.Errorf("the job stays: %v", err)
+	}
+	next := create(t, p, now(3))
+	fresh, err := p.Events(t.Context(), last, 100)
+	no(t, err)
+	if len(fresh) != 1 || fresh[0].Job != next.ID || fresh[0].Seq <= last {
+		t.Errorf("the next event is %v, after %d", fresh, last)
 	}
 }

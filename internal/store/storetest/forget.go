@@ -15,6 +15,7 @@ type Forgetting interface {
 	ForgetJob(ctx context.Context, account, id string, output bool) error
 	Forgetting(ctx context.Context) (ids []string, withOutput map[string]bool, err error)
 	Outdate(ctx context.Context, age time.Duration, keep int) (n int64, err error)
+	DeleteEvents(ctx context.Context, age time.Duration) (deleted int64, err error)
 	EraseJob(ctx context.Context, id string) error
 	Compact(ctx context.Context) (whole bool, err error)
 }
