@@ -33,6 +33,7 @@ type series struct {
 	every  int // looks per point
 	looks  int
 	last   time.Time
+	stored int64 // minute of the latest look that was stored
 }
 
 // add takes a look at the job.
@@ -54,16 +55,15 @@ func (s *series) add(p point) {
 
 // samples are the series of jobs that this process has seen running. They are lost at a restart; one point a minute of each is stored.
 type samples struct {
-	stored int64 // minute of the latest points that were stored; used by one goroutine
-
-	mu  sync.Mutex // guards all
+	mu  sync.Mutex
 	all map[string]*series
 }
 
 func newSamples() *samples { return &samples{all: map[string]*series{}} }
 
-// add adds a point to a job's series; the series that was not added to for the longest time is dropped for a new one.
-func (s *samples) add(job string, p point) {
+// add adds a point to a job's series; the series that was not added to for the longest time is dropped for a new one. due: it is the first one of
+// its minute, which is stored.
+func (s *samples) add(job string, p point) (due bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	one := s.all[job]
@@ -81,6 +81,9 @@ func (s *samples) add(job string, p point) {
 		s.all[job] = one
 	}
 	one.add(p)
+	minute := p.at.Unix() / 60
+	due, one.stored = minute != one.stored, minute
+	return due
 }
 
 // of returns the points of a job.
@@ -108,11 +111,11 @@ func (c *Console) sample(ctx context.Context) {
 	var all []batholith.Point
 	for _, j := range jobs {
 		p := batholith.Point{Job: j.ID, At: now, Records: j.Counts.Processed, Tokens: batholith.Sum(j.Tokens.Input, j.Tokens.Output), InFlight: flying[j.Model]}
-		c.samples.add(j.ID, pointOf(p))
-		all = append(all, p)
+		if c.samples.add(j.ID, pointOf(p)) {
+			all = append(all, p)
+		}
 	}
-	if minute := now.Unix() / 60; minute != c.samples.stored {
-		c.samples.stored = minute
+	if len(all) > 0 {
 		if err := c.o.Jobs.PutPoints(ctx, all); err != nil && ctx.Err() == nil { // the plots of a later process lack a minute
 			c.o.Log.Debug("console: points cannot be stored", "error", err)
 		}
