@@ -18,7 +18,7 @@ const module = "github.com/batholith/batholith"
 // (internal/tinylm/training).
 var layers = [][]string{
 	{"."},
-	{"internal/pgtest", "internal/jsonscan", "internal/plain", "internal/words", "internal/audit", "internal/follow", "internal/door", "internal/backoff", "internal/raced", "internal/document", "internal/system", "internal/release"},
+	{"internal/pgtest", "internal/jsonscan", "internal/plain", "internal/words", "internal/audit", "internal/follow", "internal/door", "internal/backoff", "internal/raced", "internal/confine", "internal/document", "internal/system", "internal/release"},
 	{"internal/bedrock", "internal/sigv4", "internal/authz", "internal/oidc", "internal/certs", "internal/blob", "internal/jsonl", "internal/dialect", "internal/failpoint", "internal/memory", "internal/limit", "internal/kms", "internal/network", "internal/reuse", "internal/records", "internal/preview"},
 	{"internal/control", "internal/lifecycle", "internal/dispatch", "internal/results", "internal/catalog", "internal/sts", "internal/runtime", "internal/meter", "internal/openai"},
 	{"internal/store", "internal/object", "internal/files", "internal/s3serve", "internal/managed", "internal/upstream", "internal/tinylm", "internal/simlm",
@@ -27,12 +27,13 @@ var layers = [][]string{
 	{"internal/config", "internal/cli", "cmd/batholith"},
 }
 
-// beside lists the allowed imports within a layer: the command reads its settings, main starts it, and an error of the
-// network has the numbers of its system.
+// beside lists the allowed imports within a layer: the command reads its settings, main starts it, an error of the
+// network has the numbers of its system, and a document is read in a process with limits.
 var beside = map[string][]string{
-	"internal/words": {"internal/system"},
-	"internal/cli":   {"internal/config"},
-	"cmd/batholith":  {"internal/cli"},
+	"internal/words":    {"internal/system"},
+	"internal/document": {"internal/confine"},
+	"internal/cli":      {"internal/config"},
+	"cmd/batholith":     {"internal/cli"},
 }
 
 // adapters is the index of the layer whose packages must not import the layer before it: they know the nouns

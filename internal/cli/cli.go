@@ -38,6 +38,9 @@ func Main(args []string) int {
 	if code, ok := document.Serve(args, os.Stdin, os.Stdout); ok {
 		return code
 	}
+	if code, ok := tableProcess(args, os.Stdin, os.Stdout, os.Stderr); ok {
+		return code
+	}
 	keepSmall()
 	cobra.EnableCommandSorting = false                       // the help has groups in an order of their own
 	defer captureLibraryLog(slog.New(slog.DiscardHandler))() // serve and run, which have a log, take these lines into it

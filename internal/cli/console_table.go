@@ -1,7 +1,10 @@
 package cli
 
 import (
+	"bufio"
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +14,7 @@ import (
 	"text/template/parse"
 
 	"github.com/batholith/batholith"
+	"github.com/batholith/batholith/internal/confine"
 	"github.com/batholith/batholith/internal/records"
 )
 
@@ -20,39 +24,127 @@ func isTable(name string) bool {
 	return f != "" && f != records.JSONL && records.Unpacked(name) == name
 }
 
+// tableCommand is the argument with which the program makes records of one uploaded table, see tableProcess.
+const tableCommand = "make-records-of-table"
+
+// Limits of that process. A row of the largest size has its text, its record and the library's pages in memory.
+const (
+	tableCPU   = 600      // seconds: 2 GiB at more than 4 MB/s
+	tableHeap  = 1 << 30  // bytes of memory
+	tableStack = 64 << 20 // bytes of one stack
+	tableSlots = 2        // tables that are read at the same time
+	mostSaid   = 64 << 10 // bytes of an error
+)
+
+// tableWork is what the process reads from stdin: what recordsOfTable was given.
+type tableWork struct {
+	Path, Name, Template, Family, Model string
+	Type                                batholith.InvocationType
+	Heap                                uint64 // bytes of memory that the process may have
+}
+
+// readingTables bounds the processes that read tables.
+var readingTables = make(chan struct{}, tableSlots)
+
 // recordsOfTable writes a record for each row of an uploaded table. The reading ends with ctx.
 func (s *service) recordsOfTable(ctx context.Context, path, name, template, model string, typ batholith.InvocationType, to io.Writer) error {
 	if err := onlyColumns(template); err != nil {
 		return err
 	}
-	r := &recipe{template: template, maxTokens: defaultMaxTokens}
-	made, err := r.made(familyNamed(s.settings(), model), typ, model)
-	if err != nil {
-		return remedied(err)
+	w := tableWork{Path: path, Name: name, Template: template, Family: familyNamed(s.settings(), model), Model: model, Type: typ, Heap: tableHeap}
+	return w.run(ctx, to)
+}
+
+// run does the work in a process of its own, since a small table can take any memory: the pages of a Parquet file are compressed, and tell
+// their own sizes.
+func (w *tableWork) run(ctx context.Context, to io.Writer) error {
+	select {
+	case readingTables <- struct{}{}:
+		defer func() { <-readingTables }()
+	case <-ctx.Done():
+		return context.Cause(ctx)
 	}
-	f, err := os.Open(path)
+	self, err := confine.Self()
+	if err != nil {
+		return err
+	}
+	work, err := json.Marshal(w)
+	if err != nil {
+		return err
+	}
+	cmd := self.Command(ctx, tableCommand)
+	said := confine.Beginning{Most: mostSaid}
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(work), to, &said
+	err = cmd.Run()
+	if err == nil {
+		return nil
+	}
+	cause := confine.Death(err, false, said.String())
+	switch {
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case cause == confine.Memory:
+		return fmt.Errorf("%s takes more than %d MB of memory to read; make its rows, or the pages and row groups of a Parquet file, smaller, or use: batholith records", w.Name, w.Heap>>20)
+	case cause == confine.Time:
+		return fmt.Errorf("%s takes more than %d s to read; split it, or use: batholith records", w.Name, tableCPU)
+	case cause == confine.Stack:
+		return fmt.Errorf("%s is nested too deeply to be read", w.Name)
+	case cause == confine.Broken && said.Len() > 0:
+		return errors.New(said.String())
+	}
+	return fmt.Errorf("a process that reads %s: %w", w.Name, err)
+}
+
+// tableProcess is the main function of the process that reads a table. It writes the records to out, or to problems why there are none. ok is
+// false if args are not those of such a process.
+func tableProcess(args []string, in io.Reader, out, problems io.Writer) (code int, ok bool) {
+	if len(args) != 1 || args[0] != tableCommand {
+		return 0, false
+	}
+	var w tableWork
+	err := json.NewDecoder(in).Decode(&w)
+	if err == nil {
+		confine.Enter(confine.Limits{CPU: tableCPU, Heap: w.Heap, Stack: tableStack})
+		err = w.do(out)
+	}
+	if err != nil {
+		fmt.Fprint(problems, remedied(err))
+		return 1, true
+	}
+	return 0, true
+}
+
+// do writes the records.
+func (w *tableWork) do(out io.Writer) error {
+	r := &recipe{template: w.Template, maxTokens: defaultMaxTokens}
+	made, err := r.made(w.Family, w.Type, w.Model)
+	if err != nil {
+		return err
+	}
+	f, err := os.Open(w.Path)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
 	head := make([]byte, 4)
 	if n, _ := f.ReadAt(head, 0); compressed(string(head[:n])) { // a shorter file is not compressed
-		return fmt.Errorf("%s is compressed; unpack it, or use: batholith records", name)
+		return fmt.Errorf("%s is compressed; unpack it, or use: batholith records", w.Name)
 	}
-	table, err := records.Open(name, f, records.Options{Check: func() error { return context.Cause(ctx) }})
+	table, err := records.Open(w.Name, f, records.Options{})
 	if err != nil {
-		return remedied(err)
+		return err
 	}
 	defer table.Close()
+	buffered := bufio.NewWriterSize(out, 256<<10)
 	for rec, err := range made.Lines(table) {
 		if err != nil {
-			return remedied(err)
+			return err
 		}
-		if _, err := to.Write(rec.Line); err != nil {
+		if _, err := buffered.Write(rec.Line); err != nil {
 			return err
 		}
 	}
-	return nil
+	return buffered.Flush()
 }
 
 // remedied returns an error with its remedy in its text, if it has one.

@@ -12,8 +12,11 @@ import (
 	"github.com/batholith/batholith/internal/raced"
 )
 
-// The scripts run this test binary as the command batholith.
+// The scripts run this test binary as the command batholith, and a console in it starts it again to read tables.
 func TestMain(m *testing.M) {
+	if code, ok := tableProcess(os.Args[1:], os.Stdin, os.Stdout, os.Stderr); ok {
+		os.Exit(code)
+	}
 	testscript.Main(m, map[string]func(){
 		"batholith": func() { os.Exit(Main(os.Args[1:])) },
 	})

@@ -7,13 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
-	"os/signal"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/batholith/batholith/internal/confine"
 )
 
 // TestMain lets the test's own program be the process that reads a document.
@@ -206,33 +205,10 @@ func TestAHostileDocumentEndsOnlyItsOwnProcess(t *testing.T) {
 }
 
 func TestTheDeathOfAReaderTellsWhy(t *testing.T) {
-	for script, want := range map[string]string{
-		"kill -XCPU $$": "takes more than 30 s",
-		"kill -KILL $$": "of memory",
-		"exit 3":        "of memory",
-		"exit 1":        "cannot be read (exit status 1)",
-	} {
-		err := exec.Command("/bin/sh", "-c", script).Run()
-		exit, ok := errors.AsType[*exec.ExitError](err)
-		if !ok {
-			t.Fatalf("%s: %v", script, err)
-		}
-		if got := death(exit, false, ""); !strings.Contains(got.Error(), want) {
-			t.Errorf("%s: %v, want %q", script, got, want)
-		}
-	}
-}
-
-func TestAReaderThatSomebodyStoppedBlamesNoDocument(t *testing.T) {
-	for sig, want := range map[syscall.Signal]bool{syscall.SIGINT: true, syscall.SIGTERM: true, syscall.SIGHUP: true,
-		syscall.SIGKILL: false, syscall.SIGXCPU: false, syscall.SIGSEGV: false} {
-		if signal.Ignored(sig) { // a child inherits it: nohup ignores SIGHUP
-			continue
-		}
-		err := exec.Command("/bin/sh", "-c", fmt.Sprintf("kill -%d $$", sig)).Run()
-		exit, ok := errors.AsType[*exec.ExitError](err)
-		if !ok || stopped(exit) != want {
-			t.Errorf("%s: %v", sig, err)
+	for cause, want := range map[confine.Cause]string{confine.Time: "takes more than 30 s", confine.Memory: "more than 512 MB of memory", confine.Stack: "nested",
+		confine.Broken: "cannot be read (exit status 1)"} {
+		if got := death(cause, errors.New("exit status 1")); !strings.Contains(got.Error(), want) {
+			t.Errorf("%d: %v, want %q", cause, got, want)
 		}
 	}
 }

@@ -6,12 +6,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"os/exec"
 	"runtime"
 	"strconv"
-	"strings"
 	"time"
+
+	"github.com/batholith/batholith/internal/confine"
 )
 
 // Command is the argument with which the program reads one document: see [Serve].
@@ -32,29 +32,22 @@ const (
 	firstWait = 100 * time.Millisecond
 )
 
-// Exit codes of the process, besides 0.
-const exitMemory = 3
-
 // Reader reads documents in processes of their own, at most one for each CPU at a time. It is safe
 // for concurrent use.
 type Reader struct {
-	program string // path of the executable
-	name    string // its argument 0
-	heap    int    // bytes of memory that a process may have
+	program confine.Program
+	heap    int // bytes of memory that a process may have
 	slots   chan struct{}
 	run     func(*exec.Cmd) error // starts a process and waits for its end
 }
 
 // NewReader returns a reader that starts the running program with [Command].
 func NewReader() (*Reader, error) {
-	program, err := os.Executable()
+	program, err := confine.Self()
 	if err != nil {
-		return nil, fmt.Errorf("find the program that reads documents: %w", err)
+		return nil, err
 	}
-	if runtime.GOOS == "linux" {
-		program = "/proc/self/exe" // also if the file was replaced or removed by an upgrade
-	}
-	return &Reader{program: program, name: os.Args[0], heap: maxHeap, slots: make(chan struct{}, runtime.GOMAXPROCS(0)), run: (*exec.Cmd).Run}, nil
+	return &Reader{program: program, heap: maxHeap, slots: make(chan struct{}, runtime.GOMAXPROCS(0)), run: (*exec.Cmd).Run}, nil
 }
 
 // Pages reads the text of each page. The error is an [*Unreadable], unless the process cannot be
@@ -81,20 +74,17 @@ func (r *Reader) once(format string, data []byte) ([]string, error) {
 	// computing.
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, r.program)
-	cmd.Args = []string{r.name, Command, format, strconv.Itoa(r.heap)}
-	cmd.Env = []string{"GOMAXPROCS=1", "GOTRACEBACK=none"} // no keys
-	cmd.SysProcAttr = apart()
+	cmd := r.program.Command(ctx, Command, format, strconv.Itoa(r.heap))
 	cmd.Stdin = bytes.NewReader(data)
 	var out bytes.Buffer
-	said := beginning{most: 4 << 10}
+	said := confine.Beginning{Most: 4 << 10}
 	cmd.Stdout, cmd.Stderr = &out, &said
 	err := r.run(cmd)
 	if err == nil {
 		return outcome(out.Bytes())
 	}
-	if exit, ok := errors.AsType[*exec.ExitError](err); ok && !stopped(exit) {
-		return nil, death(exit, ctx.Err() != nil, said.String())
+	if cause := confine.Death(err, ctx.Err() != nil, said.String()); cause != confine.Elsewhere {
+		return nil, death(cause, err)
 	}
 	return nil, fmt.Errorf("run a process that reads a document: %w", err)
 }
@@ -118,28 +108,16 @@ func outcome(out []byte) ([]string, error) {
 }
 
 // death returns why the document ended the process that read it.
-func death(exit *exec.ExitError, late bool, said string) error {
-	switch {
-	case late, outOfCPU(exit):
+func death(cause confine.Cause, err error) error {
+	switch cause {
+	case confine.Time:
 		return unreadable("takes more than %d s to read; split it, or give its text", maxCPU)
-	case exit.ExitCode() == exitMemory, strings.Contains(said, "out of memory"), killed(exit):
+	case confine.Memory:
 		return unreadable("takes more than %d MB of memory to read; split it, or give its text", maxHeap>>20)
-	case strings.Contains(said, "stack"):
+	case confine.Stack:
 		return unreadable("is nested too deeply to be read; print it to a new file, or give its text")
 	}
-	return unreadable("cannot be read (%v); print it to a new file, or give its text", exit)
-}
-
-// beginning keeps the first bytes of what is written.
-type beginning struct {
-	bytes.Buffer
-	most int
-}
-
-// Write implements io.Writer.
-func (b *beginning) Write(p []byte) (int, error) {
-	b.Buffer.Write(p[:min(len(p), max(0, b.most-b.Len()))])
-	return len(p), nil
+	return unreadable("cannot be read (%v); print it to a new file, or give its text", err)
 }
 
 // Here reads documents in the calling process. It is for tests: a hostile document can end the process.

@@ -4,11 +4,9 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"os"
-	"runtime/debug"
-	"runtime/metrics"
 	"strconv"
-	"time"
+
+	"github.com/batholith/batholith/internal/confine"
 )
 
 // Serve is the main function of the process that reads one document. args are those of the program,
@@ -23,7 +21,7 @@ func Serve(args []string, in io.Reader, out io.Writer) (code int, ok bool) {
 	if err != nil {
 		return 0, false
 	}
-	limit(heap)
+	confine.Enter(confine.Limits{CPU: maxCPU, Heap: heap, Stack: maxStack})
 	return serve(args[1], in, out), true
 }
 
@@ -41,33 +39,4 @@ func serve(format string, in io.Reader, out io.Writer) int {
 		return 1
 	}
 	return 0
-}
-
-// limit bounds the CPU time, the stack and the memory of the process. A process over a limit ends.
-func limit(heap uint64) {
-	limitCPU(maxCPU)
-	debug.SetMaxStack(maxStack)
-	if used() > heap {
-		os.Exit(exitMemory)
-	}
-	go watch(heap)
-}
-
-// watchEvery is how often the memory is measured. In this time a document can take about 50 MB.
-const watchEvery = 20 * time.Millisecond
-
-// watch ends the process when it has more memory than heap.
-func watch(heap uint64) {
-	for range time.Tick(watchEvery) {
-		if used() > heap {
-			os.Exit(exitMemory)
-		}
-	}
-}
-
-// used returns the memory that the process has, in bytes.
-func used() uint64 {
-	samples := []metrics.Sample{{Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"}}
-	metrics.Read(samples)
-	return samples[0].Value.Uint64() - samples[1].Value.Uint64()
 }

@@ -1,4 +1,4 @@
-package document
+package confine
 
 import (
 	"os/exec"
@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// apart keeps a Ctrl-C in a terminal from the process: the program ends its work in order.
+// apart keeps a Ctrl-C in a terminal from the process: the program ends its work in order, and with it this process.
 func apart() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{CreationFlags: windows.CREATE_NEW_PROCESS_GROUP}
 }
@@ -32,7 +32,7 @@ func limitCPU(most uint64) {
 	_ = windows.AssignProcessToJobObject(job, windows.CurrentProcess()) // the handle of the job stays open as long as the process lives
 }
 
-// stopped reports whether somebody ended the process: a Ctrl-C or the end of the session. The document is not the cause.
+// stopped reports whether somebody ended the process: a Ctrl-C or the end of the session.
 func stopped(exit *exec.ExitError) bool {
 	return uint32(exit.ExitCode()) == uint32(windows.STATUS_CONTROL_C_EXIT)
 }
