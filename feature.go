@@ -16,15 +16,17 @@ const (
 	FeatureSample Feature = "canary"       // the tag batholith:canary
 	FeatureEcho   Feature = "echo"         // the tag batholith:echo
 	FeatureReuse  Feature = "reuse"        // the tag batholith:reuse
+	// FeatureEndpoint is another endpoint of OpenAI's lines than chat completions: the tag batholith:endpoint.
+	FeatureEndpoint Feature = "openai-endpoint"
 )
 
 // tagFeatures are the tags that ask for a feature.
 var tagFeatures = map[string]Feature{InputTag: FeatureLines, OutputTag: FeatureLines, MaxTokensTag: FeatureCaps, MaxCostTag: FeatureCaps,
-	SampleTag: FeatureSample, EchoTag: FeatureEcho, ReuseTag: FeatureReuse}
+	SampleTag: FeatureSample, EndpointTag: FeatureEndpoint, EchoTag: FeatureEcho, ReuseTag: FeatureReuse}
 
 // Features returns the features that this program knows, sorted.
 func Features() []Feature {
-	all := []Feature{FeatureLines, FeatureCaps, FeatureSample, FeatureEcho, FeatureReuse}
+	all := []Feature{FeatureLines, FeatureCaps, FeatureSample, FeatureEcho, FeatureReuse, FeatureEndpoint}
 	for _, f := range laterFeatures {
 		all = append(all, f)
 	}
@@ -47,6 +49,9 @@ func Needs(tags []Tag) (needs []Feature) {
 // Needs returns the features that a job of the request needs, sorted.
 func (r Request) Needs() []Feature {
 	needs := Needs(r.Tags)
+	if r.Type.Endpoint() != "" && r.Type != ChatCompletions {
+		needs = append(needs, FeatureEndpoint)
+	}
 	if r.InputLines != LinesBedrock || r.OutputLines != LinesBedrock {
 		needs = append(needs, FeatureLines)
 	}

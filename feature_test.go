@@ -8,7 +8,7 @@ import (
 
 // The names are stored with jobs, so that programs of other versions understand them.
 func TestFeaturesKeepTheirNames(t *testing.T) {
-	if got, want := FeatureList(Features()), "canary, caps, echo, openai-lines, reuse"; got != want {
+	if got, want := FeatureList(Features()), "canary, caps, echo, openai-endpoint, openai-lines, reuse"; got != want {
 		t.Errorf("the features are %s; want %s", got, want)
 	}
 }

@@ -92,7 +92,7 @@ func modelOptions(c *config.Config) engine.ModelOptions {
 
 // modelsWith is modelOptions with the servers that this process starts in a set that there is already.
 func modelsWith(c *config.Config, servers *managed.Servers) engine.ModelOptions {
-	o := engine.ModelOptions{Embedded: c.Embedded, Simulated: simulated(c.Simulated), RefuseConverseTools: c.AWS(), Documents: documents(), DocumentLimits: c.AWS(), Managed: servers}
+	o := engine.ModelOptions{Embedded: c.Embedded, Simulated: simulated(c.Simulated), RefuseConverseTools: c.AWS(), Documents: documents(), DocumentLimits: c.AWS(), Managed: servers, Also: c.FurtherNames()}
 	for _, set := range c.Models {
 		served := engine.Served{Model: batholith.Model{ID: set.ID, Aliases: set.Aliases, Family: set.Family, Inputs: set.Inputs, Set: batholith.Abilities{Context: set.Context}}}
 		if len(set.Inputs) > 0 {

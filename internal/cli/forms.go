@@ -10,7 +10,6 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/files"
 	"github.com/batholith/batholith/internal/words"
 )
@@ -45,7 +44,7 @@ var wrappers = []struct {
 	member string
 	form
 }{
-	{"body", form{`the lines have a "body", as in OpenAI's batch files, and no "modelInput"`, `submit them as they are, with --tag batholith:input=openai; or rewrite them: jq -c '{recordId: .custom_id, modelInput: (.body | del(.model))}' FILE > records.jsonl`}},
+	{"body", form{`the lines have a "body", as in OpenAI's batch files, and neither a "custom_id" nor a "url"`, `give each line an id: jq -c '{custom_id: (input_line_number|tostring), method: "POST", url: "/v1/chat/completions", body: .body}' FILE > batch.jsonl`}},
 	{"params", form{`the lines have "params", as in Anthropic's batches, and no "modelInput"`,
 		`rewrite them: jq -c '{recordId: .custom_id, modelInput: (.params | del(.model) | .anthropic_version = "bedrock-2023-05-31")}' FILE > records.jsonl`}},
 	{"messages", form{`the lines have "messages", and no "modelInput" around them`, `rewrite them: jq -c '{recordId: (input_line_number|tostring), modelInput: .}' FILE > records.jsonl`}},
@@ -172,6 +171,9 @@ func wrapped(line []byte) (form, bool) {
 	if json.Unmarshal(line, &object) != nil || object["modelInput"] != nil {
 		return form{}, false
 	}
+	if object["body"] != nil && (object["custom_id"] != nil || object["url"] != nil) {
+		return form{}, false // a line of OpenAI's batches
+	}
 	for _, w := range wrappers {
 		if object[w.member] != nil {
 			return w.form, true
@@ -181,8 +183,8 @@ func wrapped(line []byte) (form, bool) {
 }
 
 // refuseForm returns an error with a remedy if the file at path, which people know by name, is not a file of records as a whole. It reads at
-// most formBytes. lines is the form that the job's input is to have. A file that cannot be read is not refused here: the later reader reports why.
-func refuseForm(path, name string, lines batholith.Lines) error {
+// most formBytes. A file that cannot be read is not refused here: the later reader reports why.
+func refuseForm(path, name string) error {
 	f, err := files.Open(path)
 	if err != nil {
 		return nil
@@ -195,7 +197,7 @@ func refuseForm(path, name string, lines batholith.Lines) error {
 		return nil
 	}
 	found, ok := fileForm(head[:n], whole)
-	if !ok || lines == batholith.LinesOpenAI && found == wrappers[0].form {
+	if !ok {
 		return nil
 	}
 	return hint(fmt.Errorf("%s: %s", name, found.what), "%s", strings.ReplaceAll(found.remedy, "FILE", words.Quote(name)))
@@ -203,10 +205,10 @@ func refuseForm(path, name string, lines batholith.Lines) error {
 
 // refuseForms calls refuseForm for each file whose name ends in .jsonl, and returns the first error. Nothing has
 // been sent or uploaded then.
-func refuseForms(gathered []localFile, lines batholith.Lines) error {
+func refuseForms(gathered []localFile) error {
 	for _, f := range gathered {
 		if strings.HasSuffix(f.key, inputSuffix) {
-			if err := refuseForm(f.path, f.name(), lines); err != nil {
+			if err := refuseForm(f.path, f.name()); err != nil {
 				return err
 			}
 		}
@@ -218,7 +220,7 @@ func refuseForms(gathered []localFile, lines batholith.Lines) error {
 // in a file with another suffix. It returns nil if neither is recognised.
 func otherEnding(gathered []localFile) error {
 	for _, f := range gathered {
-		if err := refuseForm(f.path, f.name(), batholith.LinesBedrock); err != nil {
+		if err := refuseForm(f.path, f.name()); err != nil {
 			return err
 		}
 	}

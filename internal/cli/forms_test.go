@@ -27,7 +27,7 @@ func TestAFileOfAnotherFormIsToldInOneMessage(t *testing.T) {
 		"parq.jsonl":   {"PAR1\x15", "Parquet format", "docs/from-csv.md"},
 		"array.jsonl":  {"[" + strings.TrimSpace(record) + "]\n", "no [ ] around", "jq -c '.[]' array.jsonl"},
 		"pretty.jsonl": {"{\n  \"recordId\": \"1\",\n  \"modelInput\": {}\n}\n", "spread over several lines", "jq -c . pretty.jsonl"},
-		"openai.jsonl": {`{"custom_id":"1","method":"POST","url":"/v1/chat/completions","body":{"messages":[]}}` + "\n", "OpenAI's batch files", "modelInput: (.body"},
+		"openai.jsonl": {`{"body":{"messages":[]}}` + "\n", "OpenAI's batch files", "custom_id: ("},
 		"anth.jsonl":   {`{"custom_id":"1","params":{"messages":[]}}` + "\n", "Anthropic's batches", "modelInput: (.params"},
 		"bare.jsonl":   {`{"messages":[]}` + "\n", "no \"modelInput\" around them", "modelInput: .}"},
 		"prompt.jsonl": {`{"prompt":"x"}` + "\n", "the lines have a \"prompt\"", "content: .prompt"},

@@ -44,13 +44,8 @@ func gather(inputs []string) ([]localFile, error) {
 }
 
 // gather is the function gather for a command: it also prints a warning for each path that was left out although
-// it may hold records, and refuses files of other forms.
-func (a *app) gather(inputs []string) ([]localFile, error) {
-	return a.gatherLines(inputs, batholith.LinesBedrock)
-}
-
-// gatherLines is gather for files of lines in a form.
-func (a *app) gatherLines(inputs []string, lines batholith.Lines) ([]localFile, error) {
+// it may hold records, and refuses files of other forms. form is that of the lines.
+func (a *app) gather(inputs []string) (files []localFile, form lineForm, err error) {
 	files, leftOut, err := gatherAll(inputs)
 	for i, f := range files {
 		files[i].shown = a.unpacked[f.path]
@@ -59,9 +54,10 @@ func (a *app) gatherLines(inputs []string, lines batholith.Lines) ([]localFile, 
 		a.tell("warning", "left out: "+why)
 	}
 	if err == nil {
-		err = refuseForms(files, lines)
+		form = lineFormOf(files)
+		err = refuseForms(files)
 	}
-	return files, err
+	return files, form, err
 }
 
 // gatherAll returns the files, and for each path that was left out a sentence with the reason. Stdin is refused: a

@@ -46,6 +46,7 @@ type localResult struct {
 	Job      batholith.Job
 	Dir      string   // Output/<job id>
 	Outputs  []string // paths of the .out files
+	Errors   []string // paths of the .err files, of a job in OpenAI's lines
 	Manifest string   // path of manifest.json.out
 	Invalid  string   // path of the list of lines that are no records; "" when all are
 	Resumed  bool     // an earlier run had begun the job
@@ -156,7 +157,7 @@ func (l *local) create(ctx context.Context) (job batholith.Job, resumed bool, er
 		job, err = l.store.CreateJob(ctx, batholith.Job{ID: id, Account: l.o.Config.Account, Region: l.o.Config.Region, Owner: "local",
 			Status: batholith.StatusSubmitted, Submitted: now, Modified: now, Expires: now.Add(l.o.Config.Limits.Rules().Timeout(0)),
 			Request: batholith.Request{Name: "run-" + id, ModelID: l.o.Model, RoleARN: l.o.Config.DefaultRole(), Type: l.o.Type,
-				Token: fmt.Sprintf("%s%d", same, n), Input: batholith.Location{URI: uri}, Output: batholith.Location{URI: "s3://output/"}}},
+				Token: fmt.Sprintf("%s%d", same, n), Input: batholith.Location{URI: uri}, Output: batholith.Location{URI: "s3://output/"}, InputLines: l.lines(), OutputLines: l.lines()}},
 			same, 0)
 		switch {
 		case err != nil:
@@ -174,6 +175,14 @@ func (l *local) create(ctx context.Context) (job batholith.Job, resumed bool, er
 			return job, false, l.keep(id, with)
 		}
 	}
+}
+
+// lines is the form of the job's lines, in and out.
+func (l *local) lines() batholith.Lines {
+	if l.o.Type.Endpoint() != "" {
+		return batholith.LinesOpenAI
+	}
+	return batholith.LinesBedrock
 }
 
 // only limits the engine to one job of the database. Jobs that other runs left unfinished have other inputs, and
@@ -294,9 +303,12 @@ func (l *local) outputs(res *localResult) error {
 			res.Invalid = path
 		case strings.HasSuffix(o.Key, ".jsonl.out"):
 			res.Outputs = append(res.Outputs, path)
+		case strings.HasSuffix(o.Key, inputSuffix+batholith.ErrorSuffix):
+			res.Errors = append(res.Errors, path)
 		}
 	}
 	slices.Sort(res.Outputs)
+	slices.Sort(res.Errors)
 	res.Taken = takenIn(res.Manifest)
 	return nil
 }

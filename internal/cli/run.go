@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -46,6 +47,10 @@ correct the input, run the command again, and only what changed or failed is sen
 
 With --template, the INPUT is a table (CSV, TSV, JSON, JSON lines or Parquet), and each row becomes a record: see batholith records. With
 --to or -o, the answers come back as a table, beside the columns of that one: see batholith table.
+
+An OpenAI batch file ({"custom_id", "method", "url", "body"} on each line) is recognised by its first line. Its answers are written in OpenAI's
+lines, to NAME.jsonl.out, and requests that failed to NAME.jsonl.err. Without --model, the model is the one that the lines name; if it is not
+served here, the model of the job answers in its place.
 
 An INPUT may be compressed (.gz, .zst); - is stdin.
 All flags of batholith serve that do not concern addresses are accepted too.`,
@@ -133,11 +138,14 @@ func (a *app) run(ctx context.Context, o localOptions, t tableOptions, asJSON bo
 // runJob checks the inputs, and runs the job with a progress display. Nothing is written before
 // the inputs have been checked. After Ctrl-C the error says that the same command continues the job.
 func (a *app) runJob(ctx context.Context, o localOptions) (sum summary, err error) {
-	files, err := a.gather(o.Inputs)
+	files, form, err := a.gather(o.Inputs)
 	if err != nil {
 		return sum, err
 	}
-	if o.Model, err = a.pickModel(o.Config, o.Model); err != nil {
+	if o.Type, err = form.typed(a, o.Type, ": the answers are written in OpenAI's lines, too"); err != nil {
+		return sum, err
+	}
+	if o.Model, err = a.modelFor(o.Config, form, o.Model); err != nil {
 		return sum, err
 	}
 	o.Type = a.invocationType(o.Type, familyNamed(o.Config, o.Model), files)
@@ -167,7 +175,7 @@ func (a *app) runJob(ctx context.Context, o localOptions) (sum summary, err erro
 				p.done()
 				plain.Fprintf(a.stderr, "%s\n", taking)
 			}
-		} else if j.Note != "" && !waits && !strings.Contains(j.Note, managed.BeingStarted) { // the log has said for what
+		} else if j.Note != "" && !waits && !strings.Contains(j.Note, lifecycle.Misfits) && !strings.Contains(j.Note, managed.BeingStarted) { // the log has said for what
 			waits = true
 			p.done()
 			a.tell("hint", "the records wait, and continue once that is fixed; to change the settings, press Ctrl-C and run the same command again")
@@ -283,7 +291,7 @@ func (a *app) closeRun(ctx context.Context, s summary, t tableOptions, asJSON bo
 		}
 	}
 	if t.asked() && len(s.result.Outputs) > 0 {
-		if err := a.writeTable(ctx, t, outputsNamed(s.result.Outputs)); err != nil {
+		if err := a.writeTable(ctx, t, outputsNamed(slices.Concat(s.result.Outputs, s.result.Errors))); err != nil {
 			return hint(fmt.Errorf("the job has ended %s, and its answers are in %s; the table is not made: %w", job.Status, s.result.Dir, err), "%s", a.onlyTable(s, t, err))
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"os"
 	"path"
@@ -208,8 +209,11 @@ func (a *app) submit(ctx context.Context, c *clients, s submission) error {
 			return err
 		}
 		defer unpacked.close()
-		gathered, err := a.gatherLines(unpacked.inputs, batholith.Lines(s.tags[batholith.InputTag]))
+		gathered, form, err := a.gather(unpacked.inputs)
 		if err != nil {
+			return err
+		}
+		if s.typ, err = s.takeForm(a, form); err != nil {
 			return err
 		}
 		s.typ = a.invocationType(s.typ, familyNamed(nil, s.model), gathered)
@@ -233,6 +237,44 @@ func (a *app) submit(ctx context.Context, c *clients, s submission) error {
 		return err
 	}
 	return a.follow(ctx, c, s, arn)
+}
+
+// takeForm sets the tags of a job over OpenAI's lines, unless the user gives them. It returns the type of the job for the server: the tags say
+// that of OpenAI's lines.
+func (s *submission) takeForm(a *app, form lineForm) (batholith.InvocationType, error) {
+	if !form.openAI() {
+		return s.typ, nil
+	}
+	var assumed []string
+	tags := maps.Clone(s.tags)
+	if tags == nil {
+		tags = map[string]string{}
+	}
+	set := func(key, value string) {
+		if _, said := tags[key]; !said {
+			tags[key] = value
+			assumed = append(assumed, "--tag "+key+"="+value)
+		}
+	}
+	if said := tags[batholith.InputTag]; said != "" && said != string(batholith.LinesOpenAI) {
+		return s.typ, nil // the server's validation says what is wrong
+	}
+	if tags[batholith.InputTag] == "" { // who names the form of the input has said all
+		set(batholith.InputTag, string(batholith.LinesOpenAI))
+		set(batholith.OutputTag, string(batholith.LinesOpenAI))
+	}
+	if form.typ != batholith.ChatCompletions {
+		set(batholith.EndpointTag, form.typ.Endpoint())
+	}
+	then := ""
+	if len(assumed) > 0 {
+		then = ": " + strings.Join(assumed, " ") + " is assumed"
+	}
+	if _, err := form.typed(a, s.typ, then); err != nil {
+		return "", err
+	}
+	s.tags = tags
+	return batholith.InvokeModel, nil
 }
 
 // stem returns the last element of a path or URI without .jsonl, as the beginning of a job's name.

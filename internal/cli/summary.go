@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -102,6 +103,7 @@ type runFacts struct {
 	Taken     int64            `json:"takenRecordCount,omitempty"` // answers of earlier runs
 	Dir       string           `json:"directory"`
 	Outputs   []string         `json:"outputs"`
+	Errors    []string         `json:"errorOutputs,omitempty"` // of OpenAI's lines
 	Manifest  string           `json:"manifest,omitempty"`
 	Invalid   string           `json:"invalidLines,omitempty"` // path of the list
 }
@@ -113,7 +115,7 @@ func (s summary) facts() runFacts {
 	return runFacts{ARN: j.ARN().String(), Status: j.Status, Message: message, Note: note, Model: j.ModelID,
 		Total: j.Counts.Total, Processed: j.Counts.Processed, Succeeded: j.Counts.Succeeded, Errored: j.Counts.Errored,
 		Input: j.Tokens.Input, Output: j.Tokens.Output, CacheRead: j.Tokens.CacheRead, Seconds: s.took.Seconds(), Resumed: s.result.Resumed, Taken: s.result.Taken,
-		Dir: s.result.Dir, Outputs: s.result.Outputs, Manifest: s.result.Manifest, Invalid: s.result.Invalid}
+		Dir: s.result.Dir, Outputs: s.result.Outputs, Errors: s.result.Errors, Manifest: s.result.Manifest, Invalid: s.result.Invalid}
 }
 
 // answerLine is a line of an output file, with the members that a summary shows.
@@ -122,6 +124,35 @@ type answerLine struct {
 	ModelInput  json.RawMessage        `json:"modelInput"`
 	ModelOutput json.RawMessage        `json:"modelOutput"`
 	Error       *batholith.RecordError `json:"error"`
+
+	// In OpenAI's lines.
+	CustomID string `json:"custom_id"`
+	Response *struct {
+		Code int             `json:"status_code"`
+		Body json.RawMessage `json:"body"`
+	} `json:"response"`
+}
+
+// decode reads a line, of either form. ok is false for another one.
+func (l *answerLine) decode(line []byte) (ok bool) {
+	if json.Unmarshal(line, l) != nil {
+		return false
+	}
+	if l.Response == nil {
+		return true
+	}
+	l.RecordID = l.CustomID
+	var refused struct {
+		Error *struct {
+			Message string `json:"message"`
+		} `json:"error"`
+	}
+	if json.Unmarshal(l.Response.Body, &refused) == nil && refused.Error != nil {
+		l.Error = &batholith.RecordError{Code: l.Response.Code, Message: refused.Error.Message}
+		return true
+	}
+	l.ModelOutput = l.Response.Body
+	return true
 }
 
 // sample is one answered record, shortened.
@@ -136,7 +167,7 @@ func (s summary) samples() []sample {
 	for _, path := range s.result.Outputs {
 		eachLine(path, func(line []byte) bool {
 			var l answerLine
-			if json.Unmarshal(line, &l) == nil && l.ModelOutput != nil {
+			if l.decode(line) && l.ModelOutput != nil {
 				all = append(all, sample{id: l.RecordID, prompt: inShort(l.ModelInput, preview.Prompt), answer: inShort(l.ModelOutput, answerOf)})
 			}
 			return len(all) < sampleCount
@@ -177,6 +208,10 @@ func writeSamples(to *screen, all []sample) {
 		left := sampleIndent + widthOf(id) + gap
 		arrow := to.text("→ ")
 		_ = plain.Draw(to.out, newline)
+		if s.prompt == "" { // OpenAI's lines do not repeat it
+			_ = plain.Draw(to.out, strings.Repeat(" ", sampleIndent), id, strings.Repeat(" ", gap), arrow, to.preview(s.answer, to.width()-left-gap, pipedLength), newline)
+			continue
+		}
 		_ = plain.Draw(to.out, strings.Repeat(" ", sampleIndent), id, strings.Repeat(" ", gap), to.preview(s.prompt, to.width()-left, pipedLength), newline)
 		_ = plain.Draw(to.out, strings.Repeat(" ", left-gap), arrow, to.preview(s.answer, to.width()-left+gap-widthOf(arrow), pipedLength), newline)
 	}
@@ -187,17 +222,17 @@ func writeSamples(to *screen, all []sample) {
 func (s summary) reasons() []counted {
 	left := s.result.Job.Counts.Errored
 	counts := map[string]int64{}
-	for _, path := range s.result.Outputs {
+	for _, path := range slices.Concat(s.result.Outputs, s.result.Errors) {
 		if left <= 0 {
 			break
 		}
 		eachLine(path, func(line []byte) bool {
 			// Most lines have no error, and are not decoded.
-			if !bytes.Contains(line, []byte(`"errorCode"`)) {
+			if !bytes.Contains(line, []byte(`"errorCode"`)) && !strings.HasSuffix(path, batholith.ErrorSuffix) {
 				return true
 			}
 			var l answerLine
-			if json.Unmarshal(line, &l) == nil && l.Error != nil {
+			if l.decode(line) && l.Error != nil {
 				left--
 				if text := l.Error.Error(); counts[text] > 0 || len(counts) < mostReasons {
 					counts[text]++

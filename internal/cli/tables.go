@@ -158,9 +158,10 @@ func copyTo(path string, r io.Reader) error {
 	return errors.Join(err, f.Close())
 }
 
-// outputsBelow returns the output files of a folder, in the order of their names.
+// outputsBelow returns the output files of a folder, in the order of their names, and after them those with the errors of OpenAI's lines.
 func outputsBelow(dir string) (all []records.Output, err error) {
 	manifests := 0
+	var failed []records.Output
 	err = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
@@ -171,9 +172,12 @@ func outputsBelow(dir string) (all []records.Output, err error) {
 			manifests++
 		case !d.IsDir() && strings.HasSuffix(records.Unpacked(path), outputSuffix):
 			all = append(all, records.Output{Name: path, Path: path})
+		case !d.IsDir() && strings.HasSuffix(records.Unpacked(path), inputSuffix+batholith.ErrorSuffix):
+			failed = append(failed, records.Output{Name: path, Path: path})
 		}
 		return nil
 	})
+	all = append(all, failed...)
 	switch {
 	case err != nil:
 		return nil, files.PathAndReason(err)

@@ -17,6 +17,8 @@ import (
 
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/blob"
+	"github.com/batholith/batholith/internal/config"
+	"github.com/batholith/batholith/internal/engine"
 	"github.com/batholith/batholith/internal/files"
 	"github.com/batholith/batholith/internal/jsonl"
 	"github.com/batholith/batholith/internal/lifecycle"
@@ -67,7 +69,7 @@ An s3:// URI is read from the server that the standard AWS variables name, other
 		if err != nil {
 			return err
 		}
-		v := &validator{app: a, target: *t, limits: c.Limits.Rules(), family: familyNamed(c, model), strict: c.StrictBodies}
+		v := &validator{app: a, settings: c, target: *t, limits: c.Limits.Rules(), family: familyNamed(c, model), strict: c.StrictBodies}
 		unpacked, err := a.unpackInputs(cmd.Context(), args)
 		if err != nil {
 			return err
@@ -75,6 +77,11 @@ An s3:// URI is read from the server that the standard AWS variables name, other
 		defer unpacked.close()
 		if v.inputs, err = v.find(cmd.Context(), unpacked.inputs, &asked); err != nil {
 			return err
+		}
+		if v.form.openAI() {
+			if model, err = a.modelFor(c, v.form, model); err != nil {
+				return err
+			}
 		}
 		if v.bodies, err = a.newBodies(c, model, asked); err != nil {
 			return err
@@ -98,12 +105,14 @@ type inputFile struct {
 // validator reads an input and collects its problems. It is used once. The members from bodies on are shared by
 // the goroutines that read; the others are set before run and do not change.
 type validator struct {
-	app    *app
-	target target
-	limits batholith.Limits
-	family string // of the model whose bodies these are
-	strict bool   // a body that does not fit the model is an error (strict_bodies)
-	inputs []inputFile
+	app      *app
+	settings *config.Config
+	target   target
+	form     lineForm // of the first line
+	limits   batholith.Limits
+	family   string // of the model whose bodies these are
+	strict   bool   // a body that does not fit the model is an error (strict_bodies)
+	inputs   []inputFile
 
 	bodies   *bodies
 	ids      *idSet
@@ -121,10 +130,14 @@ func (v *validator) find(ctx context.Context, args []string, typ *batholith.Invo
 		}
 	}
 	if len(local) > 0 {
-		gathered, err := v.app.gather(local)
+		gathered, form, err := v.app.gather(local)
 		if err != nil {
 			return nil, err
 		}
+		if *typ, err = form.typed(v.app, *typ, ""); err != nil {
+			return nil, err
+		}
+		v.form = form
 		*typ = v.app.invocationType(*typ, v.family, gathered)
 		if all, err = localInputs(ctx, gathered); err != nil {
 			return nil, err
@@ -136,10 +149,32 @@ func (v *validator) find(ctx context.Context, args []string, typ *batholith.Invo
 			if err != nil {
 				return nil, err
 			}
+			if len(all) == 0 {
+				r := blob.NewReader(ctx, found[0].bucket, found[0].object.Key, found[0].object.ETag, 0, min(found[0].object.Bytes, firstRecordBytes))
+				v.form = formIn(r, found[0].name)
+				r.Close()
+				if *typ, err = v.form.typed(v.app, *typ, ""); err != nil {
+					return nil, err
+				}
+			}
 			all = append(all, found...)
 		}
 	}
 	return all, nil
+}
+
+// unfit returns what finds the lines that a job over OpenAI's lines would refuse; nil: the lines are Bedrock's, or the model is not known.
+func (v *validator) unfit() func(jsonl.Line) string {
+	if !v.form.openAI() || v.bodies.model == "" {
+		return nil
+	}
+	names := []string{v.bodies.model}
+	if all, err := engine.Catalogue(modelOptions(v.settings)); err == nil {
+		if m, ok := all.Lookup(v.bodies.model); ok {
+			names = append(names, m.Aliases...)
+		}
+	}
+	return lifecycle.UnfitLines(v.bodies.model, names, v.form.typ, false, nil)
 }
 
 // localInputs returns the files of records among the gathered ones, in the order in which a job reads them.
@@ -212,12 +247,13 @@ func (v *validator) run(ctx context.Context) (*validated, error) {
 	pool, first, remarks := jsonl.NewPool(), jsonl.NewFirst(batholith.ListedLines), jsonl.NewFirst(batholith.ListedLines)
 	counts := make([]batholith.File, len(v.inputs))
 	sums := make([]jsonl.Surveyed, len(v.inputs))
+	unfit := v.unfit()
 	g, surveying := errgroup.WithContext(ctx)
 	g.SetLimit(filesAtOnce)
 	for i, in := range v.inputs {
 		counts[i] = batholith.File{Key: in.name, Bytes: in.object.Bytes}
 		g.Go(func() (err error) {
-			sums[i], err = pool.Run(surveying, jsonl.Survey{Bytes: in.object.Bytes, Keep: batholith.ListedLines, Unsummed: true, Open: v.opener(in), Remark: v.bodies.remark,
+			sums[i], err = pool.Run(surveying, jsonl.Survey{Bytes: in.object.Bytes, Keep: batholith.ListedLines, Unsummed: true, Lines: v.form.lines, Refuse: unfit, Open: v.opener(in), Remark: v.bodies.remark,
 				Entries: func(es []jsonl.Entry) error {
 					counts[i].Records += int64(len(es))
 					return v.ids.add(i, es)

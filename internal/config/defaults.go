@@ -133,3 +133,14 @@ const defaultMemory = 256 << 20
 
 // leastMemory is what one of the longest records and its answer need.
 const leastMemory = 64 << 20
+
+// Also gives the model with this id a further name, beside its aliases. It may be an embedded model.
+func (c *Config) Also(name, id string) {
+	if c.also == nil {
+		c.also = map[string]string{}
+	}
+	c.also[name] = id
+}
+
+// FurtherNames are the names that Also has given, with the ids of their models.
+func (c *Config) FurtherNames() map[string]string { return c.also }

@@ -129,6 +129,7 @@ type Config struct {
 	StorePassword string `yaml:"-"`
 
 	origins map[string]Origin // by path, see Origin
+	also    map[string]string // further names of models, see Also
 	// Warnings are messages that do not prevent the start, for example about a variable that
 	// looks like a misspelt setting.
 	Warnings []string `yaml:"-"`

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync/atomic"
 
@@ -29,6 +30,8 @@ type ModelOptions struct {
 	RefuseConverseTools bool          // fail Converse records that have tools (the profile "aws")
 	Documents           dialect.Documents
 	DocumentLimits      bool // fail records with more or larger documents than Bedrock takes (the profile "aws")
+	// Also are further names of models, beside their aliases, with the models' ids.
+	Also map[string]string
 	// Managed are the servers that this process runs; backends name them as their Process. nil: none.
 	Managed *managed.Servers
 }
@@ -168,7 +171,7 @@ func (o ModelOptions) catalog() catalog.Options {
 // entries are the models with their servers.
 func (o ModelOptions) entries() (entries []catalog.Entry, err error) {
 	for _, served := range o.Served {
-		e := catalog.Entry{Model: served.Model}
+		e := catalog.Entry{Model: o.named(served.Model)}
 		for _, b := range served.Backends {
 			b.Model = cmp.Or(b.Model, served.ID)
 			backend, err := upstream.New(b)
@@ -182,11 +185,25 @@ func (o ModelOptions) entries() (entries []catalog.Entry, err error) {
 	return entries, nil
 }
 
+// named returns a model with its further names.
+func (o ModelOptions) named(m batholith.Model) batholith.Model {
+	for _, name := range slices.Sorted(maps.Keys(o.Also)) {
+		if o.Also[name] == m.ID {
+			m.Aliases = append(slices.Clone(m.Aliases), name)
+		}
+	}
+	return m
+}
+
 // free are the embedded models whose names no served model has.
 func (o ModelOptions) free(embedded []catalog.Entry) []catalog.Entry {
-	return slices.DeleteFunc(slices.Clone(embedded), func(e catalog.Entry) bool {
+	all := slices.DeleteFunc(slices.Clone(embedded), func(e catalog.Entry) bool {
 		return slices.ContainsFunc(o.Served, func(s Served) bool { return s.ID == e.Model.ID || slices.Contains(s.Aliases, e.Model.ID) })
 	})
+	for i := range all {
+		all[i].Model = o.named(all[i].Model)
+	}
+	return all
 }
 
 // withoutTime is the limit for a simulated model whose answers take no time: enough that one sync of the disk covers many outcomes. A

@@ -25,6 +25,9 @@ const (
 	sampleLine  = 1 << 20
 )
 
+// Misfits is in the note of a job with such records. It does not wait for anything.
+const Misfits = "will end with an error, because their bodies do not fit the model"
+
 // toldBodies is how many records a job's note names.
 const toldBodies = 3
 
@@ -117,8 +120,7 @@ func (l *Lifecycle) warn(ctx context.Context, job batholith.Job, place blob.Plac
 // note is the text of the note: how many records do not fit, and where the first are.
 func (b *bodies) note(job batholith.Job, odd int64, discreet bool, name func(jsonl.Found) string) string {
 	var s strings.Builder
-	plain.Fprintf(&s, "%d of the %d records that were checked (the first ones of each file) will end with an error, because their bodies do not fit the model %s:",
-		odd, b.checked.Load(), job.ModelID)
+	plain.Fprintf(&s, "%d of the %d records that were checked (the first ones of each file) "+Misfits+" %s:", odd, b.checked.Load(), job.ModelID)
 	const remedy = " To correct them, stop the job. With strict_bodies: true in the settings, such jobs fail before they begin."
 	told := int64(0)
 	for _, f := range b.found.List() {
@@ -146,29 +148,35 @@ func reasonOf(f jsonl.Found, discreet bool) string {
 // discreet reports whether texts about a job must not quote its records, because its data are encrypted and these texts are not.
 func (l *Lifecycle) discreet(job batholith.Job) bool { return l.o.Discreet || job.KMSKeyID != "" }
 
-// unfitLines returns what finds the lines of a job in OpenAI's form that are of another endpoint than the job, of one that its model does not
-// have, or that name another model: a job has one endpoint and one model. nil: the lines of the job say neither.
+// unfitLines returns what finds the lines of a job in OpenAI's form that validation refuses; nil: the lines of the job are Bedrock's.
 func (l *Lifecycle) unfitLines(job batholith.Job) func(jsonl.Line) string {
 	if job.InputLines != batholith.LinesOpenAI || l.o.Names == nil {
 		return nil
 	}
-	names, endpoint := l.o.Names(job), job.Type.Endpoint()
 	var lacks error
 	if l.o.Takes != nil {
 		lacks = l.o.Takes(job)
 	}
+	return UnfitLines(job.ModelID, l.o.Names(job), job.Type, job.Batch != nil && job.Batch.File != "", lacks)
+}
+
+// UnfitLines returns what finds the lines in OpenAI's form that are of another endpoint than that of the type, of one that the model does not
+// have (lacks says why), or that name another model: a job has one endpoint and one model. model is how the job names it, and names are all of
+// its names. named: each line must name it.
+func UnfitLines(model string, names []string, typ batholith.InvocationType, named bool, lacks error) func(jsonl.Line) string {
+	endpoint := typ.Endpoint()
 	return func(line jsonl.Line) string {
 		name, ok := jsonl.ModelIn(line.Input)
 		switch {
 		case line.URL != "" && line.URL != endpoint:
 			return fmt.Sprintf("url is %s, and the batch is of %s: a batch has one endpoint, so make a file for each", line.URL, endpoint)
 		case lacks != nil:
-			return plain.Sprintf("url is %s, which the model %s does not have: %v", endpoint, job.ModelID, lacks)
-		case !ok && job.Batch != nil && job.Batch.File != "":
+			return plain.Sprintf("url is %s, which the model %s does not have: %v", endpoint, model, lacks)
+		case !ok && named:
 			return "body.model is missing: each line names the model"
 		case !ok, slices.Contains(names, name):
 			return ""
 		}
-		return plain.Sprintf("body.model is %q, and the batch is of the model %s: a batch has one model, so make a file for each", words.Shorten(name, 100), job.ModelID)
+		return plain.Sprintf("body.model is %q, and the batch is of the model %s: a batch has one model, so make a file for each", words.Shorten(name, 100), model)
 	}
 }
