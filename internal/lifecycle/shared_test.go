@@ -264,7 +264,7 @@ func TestAJobThatNoWorkerReachesWaitsAndEnds(t *testing.T) {
 			sharing(o)
 			o.Reaches = func(j batholith.Job) bool { return !strings.HasPrefix(j.ID, "far") }
 		}
-		w.look = 5 * time.Second
+		w.look, w.lasts = 5*time.Second, time.Hour
 		w.alive(100*time.Hour, "w")
 		w.put("a.jsonl", records(3))
 		for _, id := range []string{id, "farstopped00", "farexpired00"} {
@@ -279,7 +279,7 @@ func TestAJobThatNoWorkerReachesWaitsAndEnds(t *testing.T) {
 		}
 		time.Sleep(time.Second + longestPause)
 		w.is("farstopped00", batholith.StatusStopped)
-		time.Sleep(24 * time.Hour)
+		time.Sleep(time.Hour)
 		w.is("farexpired00", batholith.StatusExpired)
 		if w.queued("farstopped00") || w.queued("farexpired00") {
 			t.Error("a job that is not reached was sent")
@@ -296,7 +296,7 @@ func TestAJobThatNeedsALaterVersionIsLeftAlone(t *testing.T) {
 			if shared {
 				w.options = sharing
 			}
-			w.look = 5 * time.Second
+			w.look, w.lasts = 5*time.Second, time.Hour
 			w.alive(100*time.Hour, "w")
 			w.put("a.jsonl", records(3))
 			needing := func(f batholith.Feature) func(*batholith.Job) {
@@ -311,7 +311,7 @@ func TestAJobThatNeedsALaterVersionIsLeftAlone(t *testing.T) {
 			if err := (Stopper{Store: w.beside()}).Stop(t.Context(), account, "laterstopped"); err != nil {
 				t.Fatal(err)
 			}
-			time.Sleep(25 * time.Hour)
+			time.Sleep(2 * time.Hour)
 			w.is("later0000000", batholith.StatusSubmitted)
 			w.is("laterstopped", batholith.StatusStopping)
 		})
