@@ -46,6 +46,9 @@ type submission struct {
 	wait     bool
 	download string
 	asJSON   bool
+
+	price    batholith.Price // of the model, in the settings of this command
+	estimate *estimate       // nil: the input is in the S3, or is not readable
 }
 
 // submitCommand returns the command submit. It prints the job's ARN on stdout, so that a script can use it.
@@ -61,6 +64,9 @@ func (a *app) submitCommand() *cobra.Command {
 
 Files go to s3://BUCKET/<job name>/input/, a folder with its structure; a missing bucket is created. A .jsonl.gz or .jsonl.zst file is
 unpacked before its upload; - is stdin.
+Before the upload, a line on stderr says what the job is expected to take: records, tokens, and the cost if the settings of this command have a
+price. Of an input of more than 4 MiB it reads samples. The tags batholith:max-tokens and batholith:max-cost cap what the job may take.
+
 With --wait, the job is watched to its end, and the exit code is 3 if it does not end Completed.` + clientHelp,
 		Example: `  batholith submit questions.jsonl --model batholith.tiny-v1
   batholith submit ./records --model batholith.tiny-v1 --wait --download answers
@@ -101,6 +107,7 @@ With --wait, the job is watched to its end, and the exit code is 3 if it does no
 		if err := c.takes(cmd.Context(), &s); err != nil {
 			return err
 		}
+		s.price = a.priceOf(*t, s.model)
 		return a.submit(cmd.Context(), c, s)
 	}
 	return cmd
@@ -223,6 +230,8 @@ func (a *app) submit(ctx context.Context, c *clients, s submission) error {
 		if err := c.check(ctx, s, inputBelow(s.bucket, prefix+"/input/", gathered)); err != nil {
 			return err
 		}
+		s.estimate = estimates(gathered, s, s.price)
+		a.tellEstimate(s.estimate, s)
 		if input, err = a.upload(ctx, c, s.bucket, prefix+"/input/", gathered); err != nil {
 			return err
 		}
@@ -420,6 +429,28 @@ var memberFlags = []struct{ member, remedy string }{
 type submitted struct {
 	ARN  string `json:"jobArn"`
 	Name string `json:"jobName"`
+
+	Estimate *estimateFacts `json:"estimate,omitempty"`
+}
+
+// estimateFacts is the estimate as data, with the names that validate has.
+type estimateFacts struct {
+	Records   int64 `json:"records"`
+	Sampled   bool  `json:"sampled"` // the numbers are scaled from a part of the input
+	Input     int64 `json:"estimatedInputTokens"`
+	Least     int64 `json:"leastInputTokens"`
+	Most      int64 `json:"mostInputTokens"`
+	Output    int64 `json:"maximumOutputTokens"`
+	Unlimited int64 `json:"recordsWithoutTokenLimit"`
+	Cost      *cost `json:"estimatedCost,omitempty"`
+}
+
+// facts returns the estimate as data; nil of none.
+func (e *estimate) facts() *estimateFacts {
+	if e == nil {
+		return nil
+	}
+	return &estimateFacts{e.Records, e.sampled, e.InputTokens, e.LeastTokens, e.MostTokens, e.OutputTokens, e.Unlimited, e.Cost}
 }
 
 // fetched is the output of --json with --wait or --download: the job at its end, and the paths of the downloaded
@@ -438,7 +469,7 @@ func (a *app) follow(ctx context.Context, c *clients, s submission, arn string) 
 	case s.asJSON && waits:
 		plain.Fprintf(a.stderr, "created %s\n", arn)
 	case s.asJSON:
-		err = a.printJSON(submitted{arn, s.name})
+		err = a.printJSON(submitted{arn, s.name, s.estimate.facts()})
 	default:
 		_, err = plain.Fprintf(a.stdout, "%s\n", arn)
 	}

@@ -13,7 +13,6 @@ import (
 	"github.com/batholith/batholith/internal/engine"
 	"github.com/batholith/batholith/internal/jsonl"
 	"github.com/batholith/batholith/internal/plain"
-	"github.com/batholith/batholith/internal/tinylm"
 )
 
 // bodies translates the body of every record as the dispatcher would, and sends none. It is safe for concurrent
@@ -78,19 +77,7 @@ func (a *app) dialectOf(c *config.Config, id string, typ batholith.InvocationTyp
 // remark adds the tokens of a record's body to the estimate, and returns why the body would be refused, or "". For
 // the embedded model the tokens are counted exactly. A refused body is weighed all the same.
 func (b *bodies) remark(l jsonl.Line) string {
-	w := dialect.Weigh(l.Input)
-	in := w.Tokens
-	if b.exact {
-		n := 1000 * tinylm.PromptTokens(w.Text, w.Turns)
-		in = dialect.Tokens{Least: n, Likely: n, Most: n}
-	}
-	b.least.Add(in.Least)
-	b.likely.Add(in.Likely)
-	b.most.Add(in.Most)
-	b.out.Add(w.Most)
-	if w.Most == 0 {
-		b.unlimited.Add(1)
-	}
+	in := b.weigh(l.Input)
 	// Without a model there is no dialect: the body is weighed and not judged.
 	if b.dialect == nil {
 		return ""
