@@ -27,6 +27,8 @@ type Listener struct {
 	Moved  func(Moved)  // a job's status changed
 	Paused func(Paused) // a class of requests waits, because a backend fails on it
 
+	Claimed func(Claimed) // chunks of a job were claimed
+
 	Capped  func(Capped)  // a job is paused, because a cap is reached
 	Sampled func(Sampled) // a job's sample was sent
 	Posted  func(Posted)  // an event was posted to a receiver, or given up
@@ -93,6 +95,17 @@ type Paused struct {
 	Backend string
 	Class   string // in words
 	Kind    FailureKind
+}
+
+// Claimed is a claim of chunks for this worker.
+type Claimed struct {
+	Job     string
+	Model   string // catalogue id
+	Trace   string // of the job (Request.Trace)
+	Chunks  int
+	Records int64         // of these chunks, with those that have an outcome
+	Took    time.Duration // since the claim began, with its retries
+	Sample  bool          // they are claimed for the sample
 }
 
 // Capped is a job that reached a cap.

@@ -69,7 +69,7 @@ func (f *feed) room(take context.Context) error {
 
 // claim leases the next chunk of the job, or several small ones. It returns none if the job has no claimable chunk.
 func (f *feed) claim(take context.Context) (chunks []batholith.Chunk, err error) {
-	n := f.together()
+	n, began := f.together(), time.Now()
 	err = f.insist(take, "claim a chunk", func() error {
 		chunks, err = f.d.o.Store.Claim(take, f.d.o.Worker, f.job.ID, n, time.Now())
 		f.unsure = f.unsure || err != nil
@@ -78,19 +78,35 @@ func (f *feed) claim(take context.Context) (chunks []batholith.Chunk, err error)
 	if len(chunks) > 0 {
 		f.last = &chunks[len(chunks)-1]
 	}
+	f.tellClaim(chunks, began, false)
 	f.claimed()
 	return chunks, err
+}
+
+// tellClaim tells the listener of a claim that got chunks.
+func (f *feed) tellClaim(chunks []batholith.Chunk, began time.Time, sample bool) {
+	told := f.d.o.Listener.Claimed
+	if told == nil || len(chunks) == 0 {
+		return
+	}
+	c := batholith.Claimed{Job: f.job.ID, Model: f.job.Model, Trace: f.job.Trace, Chunks: len(chunks), Took: time.Since(began), Sample: sample}
+	for _, one := range chunks {
+		c.Records += int64(one.Count)
+	}
+	told(c)
 }
 
 // inherit leases chunks of a lost worker, whatever is ready: other jobs and workers may have nothing else to do. It takes no others, which may be
 // between them: a worker that comes back, or a new one, needs those. It returns none if there are no more, and then the feed needs another grant.
 func (f *feed) inherit(take context.Context) (chunks []batholith.Chunk, err error) {
 	f.setInherits(false) // before the claim, since another worker may be lost during it
+	began := time.Now()
 	err = f.insist(take, "claim chunks of a lost worker", func() error {
 		chunks, err = f.d.o.Store.ClaimLost(take, f.d.o.Worker, f.job.ID, inheritsAtOnce)
 		f.unsure = f.unsure || err != nil
 		return err
 	})
+	f.tellClaim(chunks, began, false)
 	if len(chunks) > 0 || err != nil {
 		f.setInherits(true)
 	}

@@ -113,6 +113,7 @@ func (f *feed) trySample(take context.Context) error {
 		}
 		var chunks []batholith.Chunk
 		var passed bool
+		began := time.Now()
 		err := f.insist(take, "claim the chunks of a sample", func() (err error) {
 			chunks, passed, err = f.d.o.Store.ClaimSample(take, f.d.o.Worker, f.job.ID, min(n, samplePlaces))
 			f.unsure = f.unsure || err != nil
@@ -123,6 +124,7 @@ func (f *feed) trySample(take context.Context) error {
 		}
 		if len(chunks) > 0 {
 			failpoint.Here("dispatch.sample-claimed")
+			f.tellClaim(chunks, began, true)
 			return f.sendSample(take, chunks, n)
 		}
 		f.unneeded() // another worker has them

@@ -205,9 +205,9 @@ func faultOf(err error) (kind, why string) {
 	return "cancelled", ""
 }
 
-// Listener makes spans of a job's statuses and publications.
+// Listener makes spans of a job's statuses, claims and publications.
 func (t *Traces) Listener() batholith.Listener {
-	return batholith.Listener{Moved: t.move, Published: t.published}
+	return batholith.Listener{Moved: t.move, Published: t.published, Claimed: t.claimed}
 }
 
 // move ends the span of the status that a job has left. The span is made only now, with its beginning: a job may change its process meanwhile.
@@ -235,16 +235,29 @@ func (t *Traces) published(p batholith.Published) {
 		attribute.Int64("batholith.publication.bytes", p.Bytes))
 }
 
+// claimed makes a span of a claim. A large job has many, so they are traced in the share of the records.
+func (t *Traces) claimed(c batholith.Claimed) {
+	now := time.Now()
+	pastOf(t.records, t.link(c.Trace), "claim chunks", c.Job, c.Model, now.Add(-c.Took), now, attribute.Int("batholith.claim.chunks", c.Chunks),
+		attribute.Int64("batholith.claim.records", c.Records), attribute.Bool("batholith.claim.sample", c.Sample))
+}
+
 // past makes a span of a job that is over.
 func (t *Traces) past(name, job, model, parent string, began, ended time.Time, more ...attribute.KeyValue) {
-	_, span := t.tracer.Start(context.Background(), name, trace.WithNewRoot(), t.link(parent), trace.WithTimestamp(began),
+	pastOf(t.tracer, t.link(parent), name, job, model, began, ended, more...)
+}
+
+// pastOf is past with a tracer.
+func pastOf(tracer trace.Tracer, link trace.SpanStartOption, name, job, model string, began, ended time.Time, more ...attribute.KeyValue) {
+	_, span := tracer.Start(context.Background(), name, trace.WithNewRoot(), link, trace.WithTimestamp(began),
 		trace.WithAttributes(append(more, attribute.String("batholith.job.id", job), attribute.String("gen_ai.request.model", model))...))
 	span.End(trace.WithTimestamp(ended))
 }
 
-// Both is a listener that tells both of the events of jobs: a Moved and a Published. The others are a's.
+// Both is a listener that tells both of the events of jobs: a Moved and a Published. A claim is told to b alone; the others are a's.
 func Both(a, b batholith.Listener) batholith.Listener {
 	moved, published := a.Moved, a.Published
+	a.Claimed = b.Claimed
 	a.Moved = func(m batholith.Moved) {
 		for _, f := range []func(batholith.Moved){moved, b.Moved} {
 			if f != nil {

@@ -174,7 +174,7 @@ func TestARequestIsFollowedFromItsSenderToTheModelServer(t *testing.T) {
 			t.Errorf("%s is of the job %q", s.Name, got)
 		}
 	}
-	for _, name := range []string{"job Submitted", "job Validating", "job Scheduled", "job InProgress", "publish output"} {
+	for _, name := range []string{"job Submitted", "job Validating", "job Scheduled", "job InProgress", "claim chunks", "publish output"} {
 		got := spans.named(name)
 		if len(got) != 1 {
 			t.Errorf("%d spans are named %s", len(got), name)
