@@ -52,6 +52,7 @@ type site struct {
 	disk *Keeper
 	s    *harness.Server
 	w    *harness.Witness
+	tags []types.Tag // of its jobs
 }
 
 func newSite(t *testing.T, latency time.Duration) *site {
@@ -81,6 +82,7 @@ func (p *site) create(i int) (arn string, err error) {
 func (p *site) createOf(i int, input string) (arn string, err error) {
 	in := p.s.Request(input)
 	in.JobName, in.ClientRequestToken = aws.String(fmt.Sprint("job-", i)), aws.String(fmt.Sprint("token-", i))
+	in.Tags = p.tags
 	out, err := p.s.BedrockClient().CreateModelInvocationJob(p.t.Context(), in, func(o *bedrock.Options) { o.RetryMaxAttempts = 1 })
 	if err != nil {
 		return "", err
