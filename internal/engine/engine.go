@@ -49,6 +49,8 @@ type Store interface {
 	Forecasts(ctx context.Context, jobs []string) (map[string]batholith.Forecast, error)
 	meter.Store
 	events.Store
+	// RetireReceivers deletes the cursors of all receivers but those of keep, and returns how many events each of the others had not got.
+	RetireReceivers(ctx context.Context, keep []string) (gone map[string]int64, err error)
 }
 
 // Options configures a process. At least one of API and Worker must be set.
@@ -422,6 +424,9 @@ func (e *Engine) Run(ctx context.Context) error {
 	if e.o.Worker {
 		before.Go(func() error { defer stopSending(); return unlessCancelled(e.life.Run(sending)) })
 	}
+	if e.o.Worker {
+		e.retire(sending)
+	}
 	if e.o.Worker && len(e.o.Receivers) > 0 {
 		before.Go(func() error { return unlessCancelled(e.courier().Run(sending)) })
 	}
@@ -447,6 +452,29 @@ func (e *Engine) courier() *events.Courier {
 		}
 	}
 	return events.New(o)
+}
+
+// retire deletes the cursors of receivers that are not in the settings any more, which would be counted as waiting for ever. Processes of a shared
+// database may have different settings for a while, so there they stay.
+func (e *Engine) retire(ctx context.Context) {
+	if e.o.Shared {
+		return
+	}
+	var keep []string
+	for _, r := range e.o.Receivers {
+		keep = append(keep, r.Name)
+	}
+	gone, err := e.o.Store.RetireReceivers(ctx, keep)
+	if err != nil && ctx.Err() == nil {
+		e.o.Log.Warn("retire receivers of events that are not in the settings", "err", err)
+	}
+	for name, waiting := range gone {
+		if waiting > 0 {
+			e.o.Log.Warn("a receiver of events is not in the settings any more; events that it has not got are not sent", "receiver", name, "events", waiting)
+		} else {
+			e.o.Log.Info("a receiver of events is not in the settings any more; it has got all events", "receiver", name)
+		}
+	}
 }
 
 // join starts what a process does for the others of its database.

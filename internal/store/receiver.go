@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"slices"
 
 	"github.com/batholith/batholith"
 )
@@ -32,6 +33,32 @@ func (s *Store) PutReceiver(ctx context.Context, name string, seq int64) error {
 		_, err := tx.ExecContext(ctx, `INSERT INTO receivers (name, seq) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET seq = excluded.seq WHERE receivers.seq < excluded.seq`, name, seq)
 		return err
 	}))
+}
+
+// RetireReceivers deletes the cursors of all receivers but those of keep. It returns the names of the deleted ones with the number of events that
+// each had not got.
+func (s *Store) RetireReceivers(ctx context.Context, keep []string) (gone map[string]int64, err error) {
+	column := "seq"
+	if !s.dialect.serial() {
+		column = "number"
+	}
+	err = s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		gone = map[string]int64{}
+		names, err := collect(ctx, tx, func(rows *sql.Rows) (name string, err error) {
+			var waiting int64
+			if err = rows.Scan(&name, &waiting); err == nil && !slices.Contains(keep, name) {
+				gone[name] = waiting
+			}
+			return name, err
+		}, `SELECT name, (SELECT count(*) FROM events WHERE events.`+column+` > receivers.seq) FROM receivers`)
+		for _, name := range names {
+			if _, old := gone[name]; old && err == nil {
+				_, err = tx.ExecContext(ctx, `DELETE FROM receivers WHERE name = $1`, name)
+			}
+		}
+		return err
+	})
+	return gone, wrap("retire", "receivers of events", err)
 }
 
 // The statements of backlogs. In PostgreSQL, events that have no number yet wait too.

@@ -13,6 +13,7 @@ func happening() []law {
 		{"EventsOfAnAccountAreItsOwnInTheirOrder", eventsOfAccounts},
 		{"AnErasedJobHasNoEventsAndItsNumbersAreNotGivenAgain", eventsOfAnErasedJob},
 		{"OldEventsOfEndedJobsAreDeletedOnceEveryReceiverHasThem", oldEvents},
+		{"AReceiverThatIsRetiredHasNoCursor", retiredReceiver},
 	}
 }
 
@@ -130,4 +131,28 @@ func oldEvents(t *testing.T, p Port) {
 	if len(fresh) != 1 || fresh[0].Job != next.ID || fresh[0].Seq <= last {
 		t.Errorf("the next event is %v, after %d", fresh, last)
 	}
+}
+
+func retiredReceiver(t *testing.T, p Port) {
+	create(t, p, newJob(1))
+	for _, name := range []string{"kept", "gone"} {
+		_, err := p.Receiver(t.Context(), name)
+		no(t, err)
+	}
+	create(t, p, newJob(2))
+	create(t, p, newJob(3))
+	all, err := p.Events(t.Context(), 0, 10)
+	no(t, err)
+	gone, err := p.RetireReceivers(t.Context(), []string{"kept", "another"})
+	no(t, err)
+	same(t, gone, map[string]int64{"gone": 2})
+	gone, err = p.RetireReceivers(t.Context(), []string{"kept"})
+	no(t, err)
+	same(t, gone, map[string]int64{})
+	kept, err := p.Receiver(t.Context(), "kept")
+	no(t, err)
+	same(t, kept, all[0].Seq)
+	again, err := p.Receiver(t.Context(), "gone") // as a new one
+	no(t, err)
+	same(t, again, all[2].Seq)
 }

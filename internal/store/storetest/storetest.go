@@ -170,6 +170,7 @@ type Processes interface {
 	Undertake(ctx context.Context, worker, duty string) (bool, error)
 	Receiver(ctx context.Context, name string) (int64, error)
 	PutReceiver(ctx context.Context, name string, seq int64) error
+	RetireReceivers(ctx context.Context, keep []string) (gone map[string]int64, err error)
 	Resign(ctx context.Context, worker, duty string) error
 	TidyProcesses(ctx context.Context) error
 	Stopping(ctx context.Context) ([]string, error)
