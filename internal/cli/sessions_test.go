@@ -444,6 +444,27 @@ func TestASessionEndsWithWhatItWasMadeFrom(t *testing.T) {
 	}
 }
 
+// A key that is removed from the settings of a running server takes its sessions with it.
+func TestTheSessionsOfAKeyEndWhenTheSettingsAreReadAgain(t *testing.T) {
+	c := config.Default(config.ProfileDefault)
+	c.Credentials = []config.Credential{{AccessKeyID: "AKALICE", SecretAccessKey: "alice-secret", Principal: "alice", Account: first}}
+	without := *c
+	without.Credentials = nil
+	rings := newRings(c)
+	sessions, err := sts.NewSessions(bytes.Repeat([]byte{7}, sts.KeySize), sessionSource{rings, func() *config.Config { return c }}, time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	k := issue(t, &sts.Handler{Verifier: trusting{keyRing(c)}, Sessions: sessions, Log: slog.New(slog.DiscardHandler)}, "Action=GetSessionToken&DurationSeconds=3600")
+	if _, err := sessions.Session(k.id, k.token); err != nil {
+		t.Fatal(err)
+	}
+	rings.now.Store(keyRing(&without))
+	if _, err := sessions.Session(k.id, k.token); err == nil {
+		t.Error("the session goes on without its key")
+	}
+}
+
 // trusting believes every request to be alice's.
 type trusting struct{ ring *sigv4.Ring }
 
