@@ -142,9 +142,9 @@ type Batch struct {
 func (s Status) Untried() (code, message string) {
 	switch s {
 	case StatusStopped:
-		return "batch_cancelled", "The batch was cancelled before this request was sent."
+		return "batch_cancelled", "The batch was cancelled before this request was answered."
 	case StatusPartiallyCompleted, StatusExpired:
-		return "batch_expired", "The completion window of the batch ended before this request was sent."
+		return "batch_expired", "The completion window of the batch ended before this request was answered."
 	}
 	return "", ""
 }
