@@ -42,7 +42,7 @@ func (p onTrail) Decide(ctx context.Context, r authz.Request) authz.Decision {
 }
 
 // audited returns a handler that writes one line to the audit log for each request to the Bedrock API, and calls
-// next. With audit.required and a log that cannot be written, it answers 503 ServiceUnavailableException instead
+// next. Requests that an open page of the console repeats are left out (see audit.Repeats). With audit.required and a log that cannot be written, it answers 503 ServiceUnavailableException instead
 // of calling next: a request that leaves no line is not carried out. If log is nil, it returns next.
 func audited(log *audit.Log, next http.Handler) http.Handler {
 	if log == nil {
@@ -63,7 +63,9 @@ func audited(log *audit.Log, next http.Handler) http.Handler {
 		// The status is 200 if the handler writes a body without a header, as net/http assumes.
 		seen := &onceAnswered{ResponseWriter: w, status: http.StatusOK, done: func(status int) {
 			code, _, _ := strings.Cut(w.Header().Get("x-amzn-ErrorType"), ":")
-			log.Write(trail.Done(w.Header().Get("x-amzn-RequestId"), status, code))
+			if e := trail.Done(w.Header().Get("x-amzn-RequestId"), status, code); !audit.Repeated(r.Context(), e) {
+				log.Write(e)
+			}
 		}}
 		next.ServeHTTP(seen, r.WithContext(audit.With(r.Context(), trail)))
 		seen.finish(seen.status)

@@ -2,14 +2,19 @@ package cli
 
 import (
 	"bytes"
+	"context"
+	"crypto/rand"
 	"encoding/json"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
@@ -141,4 +146,59 @@ func TestEveryCallLeavesItsLineAndNoSecret(t *testing.T) {
 	if g, w := strings.Join(got, "\n"), strings.Join(want, "\n"); g != w {
 		t.Errorf("the log has\n%s\nwant\n%s", g, w)
 	}
+}
+
+func TestAnOpenPageLeavesOneLineUntilSomethingDiffers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		file := filepath.Join(t.TempDir(), "audit.log")
+		log, err := audit.Open(audit.Options{File: file, MaxBytes: 1 << 20, Keep: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer log.Close()
+		status := http.StatusOK
+		h := audited(log, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			audit.Of(r.Context()).Asked("bedrock:GetModelInvocationJob")
+			w.Header().Set("x-amzn-RequestId", rand.Text())
+			w.WriteHeader(status)
+		}))
+		lines := func() int {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return strings.Count(string(text), "\n")
+		}
+		var page audit.Repeats
+		for _, step := range []struct {
+			name string
+			do   func(ctx context.Context) context.Context
+			want int
+		}{
+			{"a request of a client", func(ctx context.Context) context.Context { return ctx }, 10},
+			{"an open page", func(ctx context.Context) context.Context { return audit.Repeating(ctx, &page) }, 1},
+			{"another page", func(ctx context.Context) context.Context { return audit.Repeating(ctx, new(audit.Repeats)) }, 10},
+			{"the page when it is denied", func(ctx context.Context) context.Context {
+				status = http.StatusForbidden
+				return audit.Repeating(ctx, &page)
+			}, 1},
+			{"the page when it is permitted again", func(ctx context.Context) context.Context {
+				status = http.StatusOK
+				return audit.Repeating(ctx, &page)
+			}, 1},
+			{"the page after some time", func(ctx context.Context) context.Context {
+				time.Sleep(audit.RepeatTime / 9)
+				return audit.Repeating(ctx, &page)
+			}, 1},
+		} {
+			before := lines()
+			for range 10 {
+				ctx := step.do(t.Context())
+				h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(ctx, http.MethodGet, "/model-invocation-job/x", nil))
+			}
+			if got := lines() - before; got != step.want {
+				t.Errorf("10 times %s: %d lines, want %d", step.name, got, step.want)
+			}
+		}
+	})
 }

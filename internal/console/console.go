@@ -128,6 +128,7 @@ type Console struct {
 	samples  *samples
 	spool    *spool
 	streams  *streams
+	readings *readings
 	heavy    *semaphore.Weighted // reads of outputs
 	pages    map[string]*template.Template
 	handler  http.Handler
@@ -146,7 +147,7 @@ func New(o Options) (*Console, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Console{o: o, sessions: newSessions(o.Now), failures: newFailures(o.Now), samples: newSamples(), spool: spool, streams: newStreams(),
+	c := &Console{o: o, sessions: newSessions(o.Now), failures: newFailures(o.Now), samples: newSamples(), spool: spool, streams: newStreams(), readings: newReadings(o.Every),
 		heavy: semaphore.NewWeighted(heavyReads)}
 	if c.pages, err = c.parse(); err != nil {
 		return nil, err
@@ -174,6 +175,7 @@ func (c *Console) Run(ctx context.Context) error {
 		c.sample(ctx)
 		c.sessions.tidy()
 		c.spool.tidy(c.sessions.lives)
+		c.readings.tidy()
 	}
 }
 

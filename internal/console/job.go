@@ -119,6 +119,11 @@ func (v *visit) viewOf(j bedrock.JobSummary, tab string) (jobView, error) {
 	return view, nil
 }
 
+// liveView is the view of the overview, shared by the live pages of the job.
+func (v *visit) liveView() (jobView, error) {
+	return shared(v, "job "+v.r.PathValue("job"), func(v *visit) (jobView, error) { return v.view("overview") })
+}
+
 // jobPage shows a job.
 func (c *Console) jobPage(v *visit) error {
 	view, err := v.view("overview")
@@ -133,7 +138,7 @@ func (c *Console) jobPage(v *visit) error {
 // jobLive follows a job until its end.
 func (c *Console) jobLive(v *visit) error {
 	return v.stream(func() (map[string]string, bool, error) {
-		view, err := v.view("overview")
+		view, err := v.liveView()
 		if err != nil {
 			return nil, false, err
 		}

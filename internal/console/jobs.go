@@ -107,7 +107,7 @@ func (c *Console) jobsPage(v *visit) error {
 // jobsLive follows a page of the list.
 func (c *Console) jobsLive(v *visit) error {
 	return v.stream(func() (map[string]string, bool, error) {
-		l, err := v.jobs()
+		l, err := shared(v, "jobs "+v.r.URL.RawQuery, (*visit).jobs)
 		if err != nil {
 			return nil, false, err
 		}

@@ -81,7 +81,7 @@ func (c *Console) modelsPage(v *visit) error {
 // modelsLive follows the page.
 func (c *Console) modelsLive(v *visit) error {
 	return v.stream(func() (map[string]string, bool, error) {
-		l, err := v.models()
+		l, err := shared(v, "models", (*visit).models)
 		if err != nil {
 			return nil, false, err
 		}

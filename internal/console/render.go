@@ -152,7 +152,8 @@ func (c *Console) funcs() template.FuncMap {
 			}
 			return fmt.Sprintf("%d %%", part*100/whole)
 		},
-		"took": took,
+		"took":    took,
+		"silence": func() float64 { return silence.Seconds() },
 	}
 }
 

@@ -215,12 +215,12 @@ func rate(points []point, now time.Time) (records, tokens float64, ok bool) {
 
 // jobPoints answers the points of a job that the visitor may get.
 func (c *Console) jobPoints(v *visit) error {
-	j, err := v.job(v.r.PathValue("job"))
+	j, err := v.liveView()
 	if err != nil {
 		http.Error(v.w, "the job cannot be read", http.StatusForbidden)
 		return nil
 	}
-	all, err := v.points(j)
+	all, err := v.points(j.JobSummary)
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -205,35 +206,56 @@ func (p *tab) shoot(name string) {
 	}
 }
 
-// axe returns what axe-core finds wrong with the accessibility of the page. rules is "", or a member of its options with a comma after it.
-func (p *tab) axe(rules string) []string {
-	p.t.Helper()
+// axeSource is the script of axe-core.
+var axeSource = sync.OnceValues(func() (string, error) {
 	source, err := os.ReadFile("node_modules/axe-core/axe.min.js")
 	if err != nil {
-		p.t.Fatalf("%v: scripts/deps.sh installs axe-core", err)
+		err = fmt.Errorf("%w: scripts/deps.sh installs axe-core", err)
 	}
-	get(p, chromedp.Evaluate[chromedp.Void](string(source)))
-	return get(p, chromedp.Evaluate[[]string](`axe.run(document, {`+rules+`resultTypes: ["violations"]}).then((r) => r.violations.map((v) => v.id + ": " + v.help + ": " + v.nodes.map((n) => n.target.join(" ")).join(", ")))`, chromedp.EvalAwaitPromise))
+	return string(source), err
+})
+
+// axe returns what axe-core finds wrong with the accessibility of the page, by all its rules.
+func (p *tab) axe() []string {
+	p.t.Helper()
+	if !get(p, chromedp.Evaluate[bool](`"axe" in window`)) {
+		source, err := axeSource()
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		get(p, chromedp.Evaluate[chromedp.Void](source))
+	}
+	return get(p, chromedp.Evaluate[[]string](`axe.run(document, {resultTypes: ["violations"]}).then((r) => r.violations.map((v) => v.id + ": " + v.help + ": " + v.nodes.map((n) => n.target.join(" ")).join(", ")))`, chromedp.EvalAwaitPromise))
 }
 
-// accessible fails the test for what axe-core finds, in light colours, and for the contrast of dark ones.
+// views are the ways in which each page is looked at.
+var views = []struct {
+	name, scheme string
+	window       chromedp.Action[chromedp.Void]
+}{
+	{"light", "light", desk()}, {"dark", "dark", desk()}, {"phone-dark", "dark", phone()}, {"phone-light", "light", phone()},
+}
+
+// accessible fails the test for what axe-core finds on the page, in light and dark colours, wide and narrow, and if the page is wider than a
+// phone. It stores a picture of each.
 func (p *tab) accessible(name string) {
 	p.t.Helper()
-	for scheme, rules := range map[string]string{"light": "", "dark": `runOnly: ["color-contrast"], `} {
-		p.do(prefer(scheme))
-		for _, problem := range p.axe(rules) {
-			p.t.Errorf("%s in %s: %s", name, scheme, problem)
+	for _, view := range views {
+		p.do(prefer(view.scheme), view.window)
+		for _, problem := range p.axe() {
+			p.t.Errorf("%s in %s: %s", name, view.name, problem)
 		}
-		p.shoot(name + "-" + scheme)
+		p.fits(name + " in " + view.name)
+		p.shoot(name + "-" + view.name)
 	}
-	p.do(prefer("light"))
+	p.do(prefer("light"), desk())
 }
 
 func TestWhatIsNotAccessibleIsFound(t *testing.T) {
 	t.Parallel()
 	p := newBrowser(t).open("data:text")
 	p.do(chromedp.Navigate(`data:text/html,<title>x</title><main><img src=""><input><p style="color:%23ccc">pale</p></main>`))
-	found := strings.Join(p.axe(""), "\n")
+	found := strings.Join(p.axe(), "\n")
 	for _, rule := range []string{"color-contrast", "image-alt", "label", "html-has-lang"} {
 		if !strings.Contains(found, rule+":") {
 			t.Errorf("axe-core does not find %s:\n%s", rule, found)

@@ -1,6 +1,7 @@
 package console
 
 import (
+	"fmt"
 	"io"
 	"net"
 	"strings"
@@ -19,6 +20,7 @@ type line struct {
 
 	mu    sync.Mutex
 	cut   bool
+	mute  chan struct{} // closed when answers pass again; nil: they pass
 	conns map[net.Conn]bool
 }
 
@@ -55,6 +57,20 @@ func (l *line) set(cut bool) {
 	}
 }
 
+// hush keeps back every answer, on open and new connections, until the returned function is called.
+func (l *line) hush() (speak func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	mute := make(chan struct{})
+	l.mute = mute
+	return sync.OnceFunc(func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.mute = nil
+		close(mute)
+	})
+}
+
 // pass copies both directions of a connection.
 func (l *line) pass(c net.Conn) {
 	defer c.Close()
@@ -76,6 +92,12 @@ func (l *line) pass(c net.Conn) {
 		n, err := far.Read(piece)
 		if err != nil {
 			break
+		}
+		l.mu.Lock()
+		mute := l.mute
+		l.mu.Unlock()
+		if mute != nil {
+			<-mute
 		}
 		time.Sleep(l.delay) // the line is slow: this is what is tested
 		if _, err := c.Write(piece[:n]); err != nil {
@@ -110,6 +132,39 @@ func TestAPageSaysThatTheConnectionIsLostAndComesBack(t *testing.T) {
 	p.until("Your session has ended.")
 	p.do(chromedp.Click("#lost a"), chromedp.WaitVisible("#key-id"))
 	p.has("Your session has ended. Sign in again.")
+}
+
+func TestAPageNoticesAServerThatFallsSilent(t *testing.T) {
+	t.Parallel()
+	server := start(t)
+	l := newLine(t, server.At.Bedrock, 0)
+	p := newBrowser(t).open("http://" + l.ln.Addr().String())
+	p.signIn(server.At.AccessKeyID, server.At.SecretAccessKey)
+	const beat = `document.querySelector(".beat span").textContent`
+	p.when(beat + ` !== ""`)
+	if silence := get(p, chromedp.Evaluate[string](`document.body.dataset.silence`)); silence != "30" {
+		t.Errorf("the page waits for %s s, want 30: three beats", silence)
+	}
+	// The connection stays open, and new ones are taken; no byte comes.
+	speak := l.hush()
+	defer speak()
+	get(p, chromedp.Evaluate[chromedp.Void](`document.body.dataset.silence = 1; document.querySelector(".beat span").textContent = ""`))
+	p.until("The connection to the server is lost.")
+	speak()
+	p.when(`document.getElementById("lost").hidden && ` + beat + ` !== ""`) // by a new stream, whose first beat comes at once
+
+	// A page in the background closes its stream after 10 s and opens a new one when it is seen again. Its clock runs faster here.
+	hidden := func(yes bool) {
+		get(p, chromedp.Evaluate[chromedp.Void](fmt.Sprintf(`Object.defineProperty(document, "hidden", {value: %v, configurable: true}); document.dispatchEvent(new Event("visibilitychange"))`, yes)))
+	}
+	get(p, chromedp.Evaluate[chromedp.Void](`document.body.dataset.silence = 30; window.later = window.setTimeout; window.setTimeout = (f, ms) => later(f, ms / 100);
+		window.open0 = htmx.createEventSource; htmx.createEventSource = (url) => (window.opened = open0(url))`))
+	hidden(true)
+	get(p, chromedp.Evaluate[chromedp.Void](`new Promise((done) => later(done, 300))`, chromedp.EvalAwaitPromise))
+	get(p, chromedp.Evaluate[chromedp.Void](`document.querySelector(".beat span").textContent = ""`))
+	hidden(false)
+	p.when(`window.opened && ` + beat + ` !== "" && document.getElementById("lost").hidden`)
+	p.clean()
 }
 
 func TestASlowServerIsWaitedFor(t *testing.T) {

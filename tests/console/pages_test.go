@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/chromedp"
 
 	"github.com/batholith/batholith/tests/harness"
@@ -148,6 +149,14 @@ func TestThePages(t *testing.T) {
 	p.until("2 of 40 ended with an error") // live, to the end
 	p.until("Retry failed records")        // the page was read again
 
+	// The buttons of a server.
+	p.visit("/console/models")
+	p.press(`form[action$="/drain"] button`)
+	p.when(`document.querySelector('form[action$="/resume"]')`)
+	p.has("drained")
+	p.press(`form[action$="/resume"] button`)
+	p.until("gets requests again")
+
 	long := p.submit(records(t, "nightly-summaries.jsonl", 6000, 0), "batholith.simulated-v1")
 	p.until("records/s")
 	p.do(chromedp.WaitVisible(".plots canvas"))
@@ -178,13 +187,9 @@ func TestThePages(t *testing.T) {
 		p.visit(page.path)
 		p.has(page.has...)
 		p.accessible(page.name)
-		p.do(phone())
-		p.fits(page.name)
-		p.shoot(page.name + "-phone")
-		p.do(desk())
 	}
 
-	// The buttons of a running job, and of a server.
+	// The buttons of a running job.
 	p.visit("/console/jobs/" + long)
 	p.do(chromedp.Submit(`form[action$="/pause"] button`))
 	p.until("The job is paused.")
@@ -194,12 +199,6 @@ func TestThePages(t *testing.T) {
 	p.do(chromedp.Click("details.sure summary"), chromedp.WaitVisible(`form[action$="/stop"] button`), chromedp.Submit(`form[action$="/stop"] button`))
 	p.until("The job is stopping.")
 	p.until("Stopped")
-	p.visit("/console/models")
-	p.press(`form[action$="/drain"] button`)
-	p.when(`document.querySelector('form[action$="/resume"]')`)
-	p.has("drained")
-	p.press(`form[action$="/resume"] button`)
-	p.until("gets requests again")
 
 	// A table and a prompt.
 	table := filepath.Join(t.TempDir(), "rows.csv")
@@ -253,5 +252,49 @@ func withoutScripts(t *testing.T, server *harness.Server, job string) {
 	p.do(chromedp.SetUploadFiles("#file", []string{records(t, "plain.jsonl", 2, 0)}), chromedp.Click(".form button"), chromedp.WaitVisible("#validation"),
 		chromedp.Click(".form button"), chromedp.WaitVisible(".timeline"))
 	p.has("The job was created.", "plain")
+	p.clean()
+}
+
+// drop drops files on an element of the page, by the events of a browser.
+func (p *tab) drop(on string, files ...string) {
+	p.t.Helper()
+	at := get(p, chromedp.Evaluate[[]float64](fmt.Sprintf(`(() => { const e = document.querySelector(%q); e.scrollIntoView({block: "center"}); const r = e.getBoundingClientRect(); return [r.x + r.width / 2, r.y + r.height / 2]; })()`, on)))
+	for _, kind := range []input.DispatchDragEventType{input.DispatchDragEventTypeDragEnter, input.DispatchDragEventTypeDragOver, input.DispatchDragEventTypeDrop} {
+		p.do(command(input.DispatchDragEvent, input.DispatchDragEventParams{Type: kind, X: at[0], Y: at[1], Data: &input.DragData{Items: []*input.DragDataItem{}, Files: files, DragOperationsMask: 1}}))
+		if kind == input.DispatchDragEventTypeDragOver {
+			p.when(`document.querySelector("[data-drop]").classList.contains("over")`)
+		}
+	}
+}
+
+func TestFilesAreDropped(t *testing.T) {
+	t.Parallel()
+	server := start(t)
+	p := newBrowser(t).open(server.At.Bedrock)
+	p.signIn(server.At.AccessKeyID, server.At.SecretAccessKey)
+	table := filepath.Join(t.TempDir(), "rows.csv")
+	if err := os.WriteFile(table, []byte("id,text\n1,good\n2,bad\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	lines := records(t, "dropped.jsonl", 3, 0)
+	for _, tt := range []struct{ file, on, prompt, says string }{
+		{lines, "[data-drop]", "", "Create the job with 3 records"},
+		{lines, "h1", "", "Create the job with 3 records"}, // anywhere: the browser must not leave the page
+		{table, "[data-drop]", "Translate: {{.text}}", "The records were made of the rows of rows.csv"},
+	} {
+		p.visit("/console/submit")
+		if tt.prompt != "" {
+			p.do(chromedp.SetValue("#template", tt.prompt))
+		}
+		p.drop(tt.on, tt.file)
+		p.when(fmt.Sprintf(`document.querySelector("#file").files.length === 1 && document.querySelector("#file").files[0].name === %q`, filepath.Base(tt.file)))
+		p.do(chromedp.Submit("#file"), chromedp.WaitVisible("#validation"))
+		p.has(tt.says)
+	}
+	// Two files at once are not taken, and nothing is lost.
+	p.visit("/console/submit")
+	p.do(chromedp.SetValue("#template", "kept"))
+	p.drop("h1", lines, table)
+	p.when(`document.querySelector("#file").files.length === 0 && document.querySelector("#template").value === "kept" && !document.querySelector(".over")`)
 	p.clean()
 }

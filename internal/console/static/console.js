@@ -1,9 +1,9 @@
 // What pages do beyond HTML: plots, the message that the connection is lost, and files that are dropped. Every page is complete without it.
 'use strict';
 (function () {
-  // The stream of a live page. htmx opens it and opens it again; this tells the reader when nothing comes any more.
+  // The stream of a live page. htmx opens it, and opens it again after an error; this tells the reader when nothing comes any more.
   const lost = document.getElementById('lost');
-  let patience = 0, last = 0, streaming = false;
+  let source = null, last = 0, patience = 0, resting = 0, asleep = false;
   function say(text, link) {
     if (lost.dataset.text === text) return;
     lost.dataset.text = text;
@@ -22,22 +22,44 @@
     last = Date.now();
     say('');
   }
+  // A stream that has ended is opened again after 1 s. Only if that takes longer, the connection is lost.
   function gone() {
-    if (patience) return;
+    if (patience || asleep) return;
     patience = setTimeout(async () => {
       patience = 0;
       say('The connection to the server is lost. Trying again…');
       try {
-        const answer = await fetch('/console/session', { cache: 'no-store' });
+        const answer = await fetch('/console/session', { cache: 'no-store', signal: AbortSignal.timeout(10000) });
         if (answer.status === 401) say('Your session has ended.', 'Sign in');
       } catch { /* the server does not answer: the message says so */ }
-    }, 1500);
+    }, 2500);
   }
-  document.addEventListener('htmx:sseOpen', () => { streaming = true; back(); });
+  // Closes the stream, and lets htmx open a new one: its extension does so for nodes that are new to it.
+  function reopen() {
+    source.close();
+    const live = document.querySelector('[sse-connect]');
+    for (const node of [live, ...live.querySelectorAll('[sse-swap]')]) htmx.trigger(node, 'htmx:afterProcessNode');
+  }
+  htmx.createEventSource = (url) => {
+    last = Date.now();
+    return (source = new EventSource(url));
+  };
+  document.addEventListener('htmx:sseOpen', back);
   document.addEventListener('htmx:sseMessage', back);
   document.addEventListener('htmx:sseError', gone);
-  document.addEventListener('htmx:sseClose', () => { streaming = false; back(); draw(); settle(); });
-  setInterval(() => { if (streaming && Date.now() - last > 30000) gone(); }, 5000); // the server sends something every 10 s
+  document.addEventListener('htmx:sseClose', () => { source = null; back(); draw(); settle(); });
+  // The server sends something every 10 s. After three times that, the connection is dead, although it is open.
+  setInterval(() => {
+    if (!source || asleep || Date.now() - last <= document.body.dataset.silence * 1000) return;
+    gone();
+    if (source.readyState !== EventSource.CLOSED) reopen(); // else htmx opens it after a pause
+  }, 1000);
+  // A page in the background closes its stream after 10 s: browsers open only six connections to a server, for all pages together.
+  document.addEventListener('visibilitychange', () => {
+    clearTimeout(resting);
+    if (document.hidden && source) resting = setTimeout(() => { if (source) { asleep = true; source.close(); } }, 10000);
+    else if (asleep) { asleep = false; reopen(); }
+  });
 
   // At the end of a job its buttons change: they are part of the page, which is read again once.
   function settle() {
@@ -96,16 +118,24 @@
   draw();
   if (plots && plots.dataset.live) setInterval(() => { if (!document.hidden) draw(); }, 4000);
 
-  // Files can be dropped on their field.
-  for (const drop of document.querySelectorAll('[data-drop]')) {
+  // A file can be dropped anywhere on a page that takes one. Otherwise the browser would leave the page and show the file.
+  const drop = document.querySelector('[data-drop]');
+  if (drop) {
     const input = drop.querySelector('input[type=file]');
-    for (const name of ['dragenter', 'dragover']) drop.addEventListener(name, (e) => { e.preventDefault(); drop.classList.add('over'); });
-    for (const name of ['dragleave', 'drop']) drop.addEventListener(name, () => drop.classList.remove('over'));
-    drop.addEventListener('drop', (e) => {
+    const files = (e) => e.dataTransfer && e.dataTransfer.types.includes('Files');
+    for (const name of ['dragenter', 'dragover']) document.addEventListener(name, (e) => { if (files(e)) { e.preventDefault(); drop.classList.add('over'); } });
+    document.addEventListener('dragleave', (e) => { if (!e.relatedTarget) drop.classList.remove('over'); });
+    document.addEventListener('drop', (e) => {
+      if (!files(e)) return;
       e.preventDefault();
-      if (e.dataTransfer.files.length !== 1) return;
-      input.files = e.dataTransfer.files;
+      drop.classList.remove('over');
+      const entry = e.dataTransfer.items && e.dataTransfer.items[0].webkitGetAsEntry && e.dataTransfer.items[0].webkitGetAsEntry();
+      const one = e.dataTransfer.files.length === 1 && !(entry && entry.isDirectory);
+      if (one) input.files = e.dataTransfer.files;
+      input.setCustomValidity(one ? '' : 'Drop one file: this page takes one at a time, and no folders.');
+      input.dispatchEvent(new Event('change', { bubbles: true }));
       input.focus();
+      if (!one) { input.reportValidity(); input.setCustomValidity(''); }
     });
   }
   // A form is sent once.
