@@ -7,6 +7,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	_ "github.com/batholith/batholith/internal/raced" // see there why
 )
 
 // follow looks at a subject as ten open pages do, each every 2 s from a moment of its own, for 20 s. It returns the oldest value that a page saw.
