@@ -155,19 +155,21 @@ func (a *app) closeVerify(v verify.Result, asJSON bool) error {
 	return hint(fmt.Errorf("%s%s", words.Plural(v.Count, "difference"), told), "what each kind means: docs/operations.md")
 }
 
-// linesOf says how many records have their output line. Records that were not processed have none in a job that
-// was stopped or expired; that is no difference, and it is said.
+// linesOf says how many records were processed. In a job that was stopped or expired, others were not; that is no difference, and it
+// is said.
 func linesOf(v verify.Result) string {
 	of := fmt.Sprintf("%s in %s", words.Plural(v.Records, "record"), words.Plural(int64(v.Files), "file"))
 	if v.Unprocessed == 0 {
 		return of + ", each once and in the order of the input"
 	}
-	was := "were"
-	if v.Unprocessed == 1 {
-		was = "was"
+	was := func(n int64) string {
+		if n == 1 {
+			return words.Number(n) + " was"
+		}
+		return words.Number(n) + " were"
 	}
-	return fmt.Sprintf("%s of %s have their line, once and in the order of the input, %s %s not processed (the job ended %s)",
-		words.Number(v.Records-v.Unprocessed), of, words.Number(v.Unprocessed), was, v.Status)
+	return fmt.Sprintf("of %s, %s processed, each once and in the order of the input, and %s not (the job ended %s)",
+		of, was(v.Records-v.Unprocessed), was(v.Unprocessed), v.Status)
 }
 
 // agreed names what was compared: checksums, counts and, if the answers contain them, tokens. If the manifest has
