@@ -15,6 +15,7 @@ import (
 
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/confine"
+	"github.com/batholith/batholith/internal/console"
 	"github.com/batholith/batholith/internal/records"
 )
 
@@ -38,20 +39,21 @@ const (
 
 // tableWork is what the process reads from stdin: what recordsOfTable was given.
 type tableWork struct {
-	Path, Name, Template, Family, Model string
-	Type                                batholith.InvocationType
-	Heap                                uint64 // bytes of memory that the process may have
+	Path, Name, Family, Model string
+	Recipe                    console.Recipe
+	Type                      batholith.InvocationType
+	Heap                      uint64 // bytes of memory that the process may have
 }
 
 // readingTables bounds the processes that read tables.
 var readingTables = make(chan struct{}, tableSlots)
 
 // recordsOfTable writes a record for each row of an uploaded table. The reading ends with ctx.
-func (s *service) recordsOfTable(ctx context.Context, path, name, template, model string, typ batholith.InvocationType, to io.Writer) error {
-	if err := onlyColumns(template); err != nil {
+func (s *service) recordsOfTable(ctx context.Context, path, name string, recipe console.Recipe, model string, typ batholith.InvocationType, to io.Writer) error {
+	if err := onlyColumns(recipe.Template); err != nil {
 		return err
 	}
-	w := tableWork{Path: path, Name: name, Template: template, Family: familyNamed(s.settings(), model), Model: model, Type: typ, Heap: tableHeap}
+	w := tableWork{Path: path, Name: name, Recipe: recipe, Family: familyNamed(s.settings(), model), Model: model, Type: typ, Heap: tableHeap}
 	return w.run(ctx, to)
 }
 
@@ -116,7 +118,13 @@ func tableProcess(args []string, in io.Reader, out, problems io.Writer) (code in
 
 // do writes the records.
 func (w *tableWork) do(out io.Writer) error {
-	r := &recipe{template: w.Template, maxTokens: defaultMaxTokens}
+	r := &recipe{template: w.Recipe.Template, system: w.Recipe.System, id: w.Recipe.ID, maxTokens: defaultMaxTokens}
+	if n := w.Recipe.MaxTokens; n != nil {
+		r.maxTokens = *n
+	}
+	if n := w.Recipe.Temperature; n != nil {
+		r.temperature, r.warm = *n, true
+	}
 	made, err := r.made(w.Family, w.Type, w.Model)
 	if err != nil {
 		return err

@@ -16,6 +16,7 @@ import (
 	"github.com/parquet-go/parquet-go"
 
 	"github.com/batholith/batholith"
+	"github.com/batholith/batholith/internal/console"
 )
 
 // TestAHostileTableEndsOnlyItsOwnProcess: a file of a few kilobytes that decompresses to more memory than the process may have, one that tells
@@ -29,7 +30,7 @@ func TestAHostileTableEndsOnlyItsOwnProcess(t *testing.T) {
 		return path
 	}
 	work := func(path, name string) *tableWork {
-		return &tableWork{Path: path, Name: name, Template: "Say {{.text}}", Family: "openai", Model: "m", Type: batholith.InvokeModel, Heap: 128 << 20}
+		return &tableWork{Path: path, Name: name, Recipe: console.Recipe{Template: "Say {{.text}}"}, Family: "openai", Model: "m", Type: batholith.InvokeModel, Heap: 128 << 20}
 	}
 	type row struct {
 		Text string `parquet:"text"`

@@ -305,6 +305,35 @@ func TestATableBecomesAJobInTheConsole(t *testing.T) {
 	if status != http.StatusOK || !strings.Contains(page, "A job over this file would be accepted") || !strings.Contains(page, "Create the job with 2 records") {
 		t.Errorf("%d\n%s", status, page)
 	}
+
+	// The fields of a table are those of the command records.
+	more := fields("Answer: {{.text}}")
+	more["system"], more["id"], more["max-tokens"], more["temperature"] = "Be brief.", "ticket", "7", "0.25"
+	status, draft, page := alice.upload("/console/submit", "tickets.csv", table, more)
+	form := url.Values{}
+	for _, m := range regexp.MustCompile(`name="(name|input|output)" value="([^"]+)"`).FindAllStringSubmatch(page, -1) {
+		form.Set(m[1], m[2])
+	}
+	if status, _, page := alice.post(draft+"/create", form); status != http.StatusOK {
+		t.Fatalf("%d\n%s", status, page)
+	}
+	in, err := url.Parse(form.Get("input"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _, text := alice.get("/console/buckets/" + in.Host + "/download?key=" + url.QueryEscape(strings.TrimPrefix(in.Path, "/")))
+	for _, want := range []string{`"recordId":"T1"`, `"recordId":"T2"`, "Be brief.", `:7`, `0.25`} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the records lack %s:\n%s", want, text)
+		}
+	}
+	for field, value := range map[string]string{"max-tokens": "-1", "temperature": "hot", "id": "nothing"} {
+		bad := fields("x")
+		bad[field] = value
+		if status, _, page := alice.upload("/console/submit", "tickets.csv", table, bad); status != http.StatusBadRequest || !strings.Contains(page, value) {
+			t.Errorf("%s %s: %d\n%s", field, value, status, page)
+		}
+	}
 }
 
 // Temporary keys sign in with the rights that they have elsewhere: here, those of a role that is limited to a folder.

@@ -39,8 +39,8 @@ type Options struct {
 	Endpoint string
 	// Validate checks a file of records as the command validate does. model is an id or an alias.
 	Validate func(ctx context.Context, path, name, model string, typ batholith.InvocationType) (Validation, error)
-	// Records writes a record for each row of a table. template makes the prompts. The errors are for people.
-	Records func(ctx context.Context, path, name, template, model string, typ batholith.InvocationType, to io.Writer) error
+	// Records writes a record for each row of a table.  The errors are for people.
+	Records func(ctx context.Context, path, name string, recipe Recipe, model string, typ batholith.InvocationType, to io.Writer) error
 	// Table reports whether a file's name is that of a table.
 	Table func(name string) bool
 	// Role returns the ARN of the role that jobs of an account have by default.
@@ -56,6 +56,15 @@ type Options struct {
 	Now     func() time.Time // nil: time.Now
 	// Every is the time between two looks of a live page at its job, and between two samples; 0: 2 s.
 	Every time.Duration
+}
+
+// Recipe says how records are made of the rows of a table.
+type Recipe struct {
+	Template    string   // of the prompt
+	System      string   // system prompt; "": none
+	ID          string   // column with the recordIds; "": the rows are numbered
+	MaxTokens   *int64   // limit of output tokens; nil: the default; 0: the model's own
+	Temperature *float64 // nil: the model's own
 }
 
 // Jobs reads what the database and the dispatcher know of jobs.

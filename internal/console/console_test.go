@@ -171,8 +171,8 @@ func newSite(t *testing.T, change ...func(*console.Options)) *site {
 		Batholith:        &bedrock.JobNotes{Note: evil, Usage: &bedrock.JobUsage{InputTokens: 1234, OutputTokens: 567}, Backends: []bedrock.JobBackend{{Name: evil, State: "ready"}}}}
 	o := console.Options{API: s.api, Verify: s.api.verify, Jobs: history{}, Dir: s.dir, Now: s.now, Every: 10 * time.Millisecond, Bucket: "batholith",
 		Table: func(name string) bool { return strings.HasSuffix(name, ".csv") },
-		Records: func(_ context.Context, _, _, template, _ string, _ batholith.InvocationType, to io.Writer) error {
-			if strings.Contains(template, "bad") {
+		Records: func(_ context.Context, _, _ string, recipe console.Recipe, _ string, _ batholith.InvocationType, to io.Writer) error {
+			if strings.Contains(recipe.Template, "bad") {
 				return errors.New("there is no column " + evil)
 			}
 			_, err := io.WriteString(to, "{}\n{}\n")

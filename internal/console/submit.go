@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -93,11 +94,15 @@ func (c *Console) examine(v *visit, d *draft) (err error) {
 
 // compose replaces the table of a draft by its records.
 func (c *Console) compose(ctx context.Context, d *draft, typ batholith.InvocationType) error {
+	recipe, err := recipeOf(d.fields)
+	if err != nil {
+		return err
+	}
 	out, err := c.spool.create()
 	if err != nil {
 		return err
 	}
-	err = c.o.Records(ctx, d.path, d.name, d.fields["template"], d.model, typ, out)
+	err = c.o.Records(ctx, d.path, d.name, recipe, d.model, typ, out)
 	if err = errors.Join(err, out.close()); err != nil {
 		out.remove()
 		var f *fault
@@ -110,6 +115,27 @@ func (c *Console) compose(ctx context.Context, d *draft, typ batholith.Invocatio
 	d.remove()
 	d.received = out
 	return nil
+}
+
+// recipeOf reads the fields of a form that belong to a table.
+func recipeOf(fields map[string]string) (Recipe, error) {
+	field := func(name string) string { return strings.TrimSpace(fields[name]) }
+	r := Recipe{Template: fields["template"], System: field("system"), ID: field("id")}
+	if text := field("max-tokens"); text != "" {
+		n, err := strconv.ParseInt(text, 10, 64)
+		if err != nil || n < 0 {
+			return r, badRequest("The limit of output tokens is %q: write a whole number, or 0 to leave it to the model.", text)
+		}
+		r.MaxTokens = &n
+	}
+	if text := field("temperature"); text != "" {
+		n, err := strconv.ParseFloat(text, 64)
+		if err != nil || !(n >= 0 && n <= 100) {
+			return r, badRequest("The temperature is %q: write a number such as 0.2, or leave it empty for the model's own.", text)
+		}
+		r.Temperature = &n
+	}
+	return r, nil
 }
 
 // validateTime bounds a validation: 2 GiB at more than 10 MB/s.
