@@ -65,6 +65,17 @@ func (s *readings) of(who reader) *reading {
 	return r
 }
 
+// forget drops the readings of a session, which has changed something: its pages read anew. A read that is on its way is shared with no later page.
+func (s *readings) forget(of *session) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for who := range s.all {
+		if who.session == of {
+			delete(s.all, who)
+		}
+	}
+}
+
 // tidy drops readings that no page uses.
 func (s *readings) tidy() {
 	s.mu.Lock()

@@ -95,7 +95,11 @@ func (c *Console) signed(f func(*visit) error) http.Handler {
 				return
 			}
 		}
-		if err := f(v); err != nil {
+		err := f(v)
+		if r.Method == http.MethodPost {
+			c.readings.forget(v.session)
+		}
+		if err != nil {
 			c.fail(w, r, v, err)
 		}
 	})
