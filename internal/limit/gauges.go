@@ -33,6 +33,7 @@ func (l *Limiter) Gauge(g batholith.Gauges) {
 	if now.Before(l.mistrust) {
 		return
 	}
+	l.gauged = now
 	if l.source == fromGoodput {
 		l.source = fromGauges
 		l.pace.gauges()

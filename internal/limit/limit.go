@@ -49,6 +49,7 @@ type Limiter struct {
 	hidden   int           // published slots that the server was found to exceed; 0: none
 	doubt    time.Duration // how long gauges were ignored the last time
 	mistrust time.Time     // gauges are ignored until then
+	gauged   time.Time     // latest reading of the gauges
 	read     time.Time     // when landed was last reset
 	landed   int           // requests that ended since then
 	rate     float64       // requests that ended per second, before that

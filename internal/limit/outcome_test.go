@@ -482,9 +482,12 @@ func TestTheLimitComesFromTheMostTrustedSource(t *testing.T) {
 	if s := l.Sample(); !l.Found() || s.Goodput != 77 || s.Gauges != (batholith.Gauges{}) {
 		t.Errorf("found by goodput: %v, %+v", l.Found(), s)
 	}
-	l.source = fromGauges
+	l.source, l.gauged = fromGauges, *now
 	if s := l.Sample(); s.Goodput != 0 || s.Gauges != gauges(1, 2) {
 		t.Errorf("gauges: %+v", s)
+	}
+	if l.gauged = now.Add(-freshGauges - time.Nanosecond); l.Sample().Gauges != (batholith.Gauges{}) {
+		t.Error("gauges of the last work are shown as those of now")
 	}
 	l.source, l.climb.limit, l.ceiling.at = fromGoodput, 9999, 0
 	if l.Size() != Last {

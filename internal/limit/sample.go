@@ -21,6 +21,10 @@ func (s source) String() string {
 	return [...]string{"goodput", "gauges", "slots", "configured"}[s]
 }
 
+// freshGauges is how long a reading tells what the server does now. Gauges are read only while requests are in flight, so the last reading
+// has the load of then.
+const freshGauges = 5 * time.Second
+
 // Sample is the state of a lane at one moment. It shows how the limit is found.
 type Sample struct {
 	At       time.Time
@@ -30,7 +34,7 @@ type Sample struct {
 	Limit    int              // requests in flight of all workers together
 	Own      int              // of these, this worker's part
 	InFlight int              // of this worker
-	Gauges   batholith.Gauges // latest reading; zero if there are no gauges
+	Gauges   batholith.Gauges // latest reading; zero if there are no gauges, or if it is older than freshGauges
 	Goodput  float64          // output tokens per second, or answers if the server reports no tokens; 0: not measured
 }
 
@@ -72,7 +76,9 @@ func (l *Limiter) Sample() Sample {
 	case fromGoodput:
 		s.Goodput = l.climb.hold.goodput
 	case fromGauges, fromSlots:
-		s.Gauges = l.waiting.last
+		if now.Sub(l.gauged) <= freshGauges {
+			s.Gauges = l.waiting.last
+		}
 	}
 	return s
 }
