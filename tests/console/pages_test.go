@@ -125,6 +125,7 @@ func TestThePages(t *testing.T) {
 	p.accessible("sign-in")
 	p.do(chromedp.SetValue("#key-id", server.At.AccessKeyID), chromedp.SetValue("#secret", "wrong"), chromedp.Submit("#secret"), chromedp.WaitVisible(".problem"))
 	p.has("The access key id or its secret is wrong")
+	p.accessible("sign-in-refused")
 	p.signIn(server.At.AccessKeyID, server.At.SecretAccessKey)
 	p.has("No jobs yet")
 	p.accessible("no-jobs")
@@ -194,11 +195,13 @@ func TestThePages(t *testing.T) {
 	p.do(chromedp.Submit(`form[action$="/pause"] button`))
 	p.until("The job is paused.")
 	p.until("Paused")
+	p.accessible("job-paused")
 	p.do(chromedp.Submit(`form[action$="/resume"] button`))
 	p.until("The job goes on.")
 	p.do(chromedp.Click("details.sure summary"), chromedp.WaitVisible(`form[action$="/stop"] button`), chromedp.Submit(`form[action$="/stop"] button`))
 	p.until("The job is stopping.")
 	p.until("Stopped")
+	p.accessible("job-stopped")
 
 	// A table and a prompt.
 	table := filepath.Join(t.TempDir(), "rows.csv")
@@ -208,6 +211,7 @@ func TestThePages(t *testing.T) {
 	p.visit("/console/submit")
 	p.do(chromedp.SetValue("#template", "Translate: {{.text}}"), chromedp.SetUploadFiles("#file", []string{table}), chromedp.Submit("#file"), chromedp.WaitVisible("#validation"))
 	p.has("rows.jsonl", "The records were made of the rows of rows.csv", "Create the job with 2 records")
+	p.accessible("table-draft")
 
 	// An object goes up and away.
 	p.visit("/console/buckets/batholith?prefix=deep/")
