@@ -113,7 +113,7 @@ func noKeys() error {
 func (a *app) connectDefault(ctx context.Context, settings *config.Config) (*clients, error) {
 	if _, err := os.Stat(settings.Data); err != nil {
 		return nil, hint(errors.New("no server is named, and none runs in this directory"),
-			`start one with: batholith serve; or name one: AWS_ENDPOINT_URL_BEDROCK and AWS_ENDPOINT_URL_S3. `+
+			`start one with: batholith serve; or go to the directory in which it was started; or name one: AWS_ENDPOINT_URL_BEDROCK and AWS_ENDPOINT_URL_S3. `+
 				`Amazon's own endpoints are used only when these variables name them`)
 	}
 	c, err := a.connectServer(ctx, settings)

@@ -16,6 +16,7 @@ import (
 	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/confine"
 	"github.com/batholith/batholith/internal/console"
+	"github.com/batholith/batholith/internal/plain"
 	"github.com/batholith/batholith/internal/records"
 )
 
@@ -110,7 +111,7 @@ func tableProcess(args []string, in io.Reader, out, problems io.Writer) (code in
 		err = w.do(out)
 	}
 	if err != nil {
-		fmt.Fprint(problems, remedied(err))
+		plain.Fprintf(problems, "%s", remedied(err))
 		return 1, true
 	}
 	return 0, true

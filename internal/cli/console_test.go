@@ -298,7 +298,7 @@ func TestATableBecomesAJobInTheConsole(t *testing.T) {
 			t.Errorf("%s: %d\n%s", prompt, status, page)
 		}
 	}
-	if status, _, page := alice.upload("/console/submit", "tickets.parquet", "\x1f\x8bzipped", fields("x")); status != http.StatusBadRequest || !strings.Contains(page, "is compressed") {
+	if status, _, page := alice.upload("/console/submit", "tickets.parquet", "\x1f\x8bzipped", fields("{{.text}}")); status != http.StatusBadRequest || !strings.Contains(page, "is compressed") {
 		t.Errorf("a compressed table: %d\n%s", status, page)
 	}
 	status, _, page := alice.upload("/console/submit", "tickets.csv", table, fields("Answer: {{.text}}"))
@@ -328,7 +328,7 @@ func TestATableBecomesAJobInTheConsole(t *testing.T) {
 		}
 	}
 	for field, value := range map[string]string{"max-tokens": "-1", "temperature": "hot", "id": "nothing"} {
-		bad := fields("x")
+		bad := fields("{{.text}}")
 		bad[field] = value
 		if status, _, page := alice.upload("/console/submit", "tickets.csv", table, bad); status != http.StatusBadRequest || !strings.Contains(page, value) {
 			t.Errorf("%s %s: %d\n%s", field, value, status, page)

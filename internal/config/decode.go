@@ -25,7 +25,7 @@ type decoder struct {
 func (d *decoder) parse(text []byte) ast.Node {
 	file, err := parser.ParseBytes(text, 0)
 	if err != nil {
-		p := Problem{Origin: d.origin, Reason: err.Error(), Remedy: "fix the YAML at that line"}
+		p := Problem{Origin: d.origin, Reason: err.Error(), Remedy: yamlRemedy(err.Error())}
 		var syntax *yaml.SyntaxError
 		if errors.As(err, &syntax) {
 			p.Reason, p.Origin = syntax.Message, d.at(syntax.Token.Position.Line)
@@ -45,6 +45,17 @@ func (d *decoder) parse(text []byte) ast.Node {
 		body = doc.Body
 	}
 	return body
+}
+
+// yamlRemedy says how to correct a syntax error. The parser's message names the rule, not the usual cause.
+func yamlRemedy(message string) string {
+	switch {
+	case strings.Contains(message, "'\t'"), strings.Contains(message, `'\t'`), strings.Contains(message, "tab character"):
+		return "fix the YAML at that line: indent with spaces, not with tabs"
+	case strings.Contains(message, "already defined"):
+		return "fix the YAML at that line: keep one of the two"
+	}
+	return "fix the YAML at that line: compare its indentation with the lines above. Keys of one level, and dashes of one list, begin in the same column; brackets and quotes are closed"
 }
 
 // at returns the origin of a value on a line of the document.

@@ -1,6 +1,7 @@
 package dispatch
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"net/http"
@@ -162,7 +163,7 @@ func (l *lane) ask(it *item, r *room) (answer batholith.Answer, err error) {
 	if errors.Is(err, dialect.ErrModel) && it.prompt.Fixed { // the same request would get the same answer
 		return batholith.Answer{}, &batholith.RecordError{Code: http.StatusInternalServerError, Message: err.Error()}
 	}
-	return batholith.Answer{}, nonsense(err)
+	return batholith.Answer{}, nonsense(err, body)
 }
 
 // exchange sends a call and returns the body of its answer. If the server refuses an optional member of the request, exchange sends the
@@ -278,13 +279,17 @@ func recordError(err error) error {
 	return &batholith.RecordError{Code: http.StatusBadRequest, Message: printable.Line(err.Error())}
 }
 
-// nonsense is the failure for an answer that violates the protocol. If the dialect found a more exact failure in it, that one is returned.
-func nonsense(err error) error {
+// nonsense is the failure for an answer, body, that violates the protocol. If the dialect found a more exact failure in it, that one is returned.
+func nonsense(err error, body []byte) error {
 	var f *batholith.Failure
 	if errors.As(err, &f) {
 		return f
 	}
-	return &batholith.Failure{Kind: batholith.FailureRetry, Status: http.StatusOK, Message: err.Error(), Public: "its answers are not valid", Sent: true}
+	public := "its answers are not valid"
+	if start := body[:min(len(body), 64)]; bytes.HasPrefix(bytes.TrimSpace(start), []byte("<")) {
+		public = "it answers with a web page (HTML) where JSON is expected"
+	}
+	return &batholith.Failure{Kind: batholith.FailureRetry, Status: http.StatusOK, Message: err.Error(), Public: public, Sent: true}
 }
 
 // startBegin moves the job to InProgress in a goroutine, so that no slot waits for the database. The caller holds queue.mu.

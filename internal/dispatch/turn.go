@@ -69,7 +69,7 @@ func (t *Turn) Ask(ctx context.Context) (batholith.Answer, error) {
 		return err
 	})
 	if err != nil {
-		return batholith.Answer{}, t.unusable(err)
+		return batholith.Answer{}, t.unusable(err, body)
 	}
 	answer.Source = t.l.source(answer.Model, "", call.Changes)
 	t.Used(answer.Tokens)
@@ -186,7 +186,7 @@ func (t *Turn) release() {
 }
 
 // unusable is the error for an answer that cannot be translated.
-func (t *Turn) unusable(err error) error {
+func (t *Turn) unusable(err error, body []byte) error {
 	if _, ok := errors.AsType[*batholith.RecordError](err); ok {
 		return err
 	}
@@ -196,7 +196,7 @@ func (t *Turn) unusable(err error) error {
 	if errors.Is(err, dialect.ErrModel) && t.call.fixed { // the same request would get the same answer
 		return &batholith.RecordError{Code: http.StatusInternalServerError, Message: err.Error()}
 	}
-	return nonsense(err)
+	return nonsense(err, body)
 }
 
 // broken logs a panic over the call, and returns what the client may read. Other errors are returned as they are.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -78,6 +79,9 @@ func Open(name string, r io.Reader, o Options) (_ *Source, err error) {
 		}
 	}()
 	if s.Format == "" {
+		if spreadsheet(name) {
+			return nil, &Error{File: name, Reason: "the file is a spreadsheet, which is not read", Remedy: "save the spreadsheet as CSV (UTF-8), and name that file"}
+		}
 		return nil, &Error{File: name, Reason: "the name does not say which format the table has", Remedy: "name the format: --from " + strings.Join(Formats, "|")}
 	}
 	if f, ok := plainParquet(r); ok && s.Format == Parquet {
@@ -104,6 +108,11 @@ func Open(name string, r io.Reader, o Options) (_ *Source, err error) {
 		return nil, fmt.Errorf("the format %q is not known", s.Format)
 	}
 	return s, err
+}
+
+// spreadsheet reports whether a file's name is that of a spreadsheet: Excel's or OpenDocument's.
+func spreadsheet(name string) bool {
+	return slices.Contains([]string{".xlsx", ".xlsm", ".xlsb", ".xls", ".ods"}, strings.ToLower(filepath.Ext(name)))
 }
 
 // Close frees what Open took.
@@ -158,7 +167,11 @@ func (s *Source) fault(err error) error {
 		}
 		return e
 	}
-	return &Error{File: s.Name, Reason: err.Error(), Err: err}
+	e = &Error{File: s.Name, Reason: err.Error(), Err: err}
+	if errors.Is(err, errNotWhole) {
+		e.Remedy = "fetch or make the file again, and check it with gzip -t or zstd -t"
+	}
+	return e
 }
 
 // checkColumns names columns without a name, and refuses two of the same name.

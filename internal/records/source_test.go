@@ -54,6 +54,7 @@ func TestMistakesAreNamedWithTheirPlace(t *testing.T) {
 		{"a.csv", "a\x00,\x00b\x00\n\x001\x00,\x002\x00", "a.csv: the text is UTF-16 without a byte order mark", "iconv"},
 		{"a.csv", "PK\x03\x04...", "a.csv: the file is a zip file or a spreadsheet", "save the spreadsheet as CSV"},
 		{"a.txt", "a\n", "a.txt: the name does not say which format", "--from"},
+		{"a.XLSX", "PK\x03\x04...", "a.XLSX: the file is a spreadsheet", "save the spreadsheet as CSV"},
 		{"a.json", " ", "a.json: the file is empty", "array"},
 		{"a.json", "[{\"a\":1},\n 2]", "a.json:2: column 3: this is not an object", "each row"},
 		{"a.json", "3", "a.json:1: column 2: this is not an object", "each row"},
@@ -66,7 +67,7 @@ func TestMistakesAreNamedWithTheirPlace(t *testing.T) {
 		{"a.parquet", "", "a.parquet: the file is empty", ""},
 		{"a.parquet", "PAR1 is how it begins, and nothing else PAR1", "a.parquet: the Parquet file cannot be read", "to its end"},
 		{"a.csv.gz", "\x1f\x8b\x08\x00", "a.csv.gz: the gzip data is damaged", ""},
-		{"a.csv.zst", "\x28\xb5\x2f\xfd\x00\x01", "a.csv.zst: the zstd data ends too early", ""},
+		{"a.csv.zst", "\x28\xb5\x2f\xfd\x00\x01", "a.csv.zst: the zstd data ends too early: the file is not whole", "again"},
 	} {
 		err := lastError(tt.name, tt.content)
 		var e *Error

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"text/template"
+	"text/template/parse"
 
 	"github.com/batholith/batholith/internal/words"
 )
@@ -24,6 +25,9 @@ func ParseTemplate(text string) (*Template, error) {
 	t, err := template.New("template").Option("missingkey=error").Funcs(functions).Parse(text)
 	if err != nil {
 		return nil, errors.New(strings.TrimPrefix(err.Error(), "template: "))
+	}
+	if t.Tree != nil && !slices.ContainsFunc(t.Tree.Root.Nodes, func(n parse.Node) bool { return n.Type() != parse.NodeText }) {
+		return nil, errors.New("it names no column, so all rows would have the same prompt")
 	}
 	return &Template{t: t}, nil
 }

@@ -47,7 +47,7 @@ func TestTemplatesSeeTheColumns(t *testing.T) {
 			t.Errorf("%s: %v, %+v", tt.template, err, e)
 		}
 	}
-	for _, bad := range []string{"{{.text", "{{nothing .text}}", "{{if}}"} {
+	for _, bad := range []string{"{{.text", "{{nothing .text}}", "{{if}}", "Translate: {.text}"} {
 		if _, err := ParseTemplate(bad); err == nil {
 			t.Errorf("%s is a template", bad)
 		}

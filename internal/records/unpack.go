@@ -40,6 +40,9 @@ func Unpack(r io.Reader) (io.ReadCloser, error) {
 	return io.NopCloser(head), nil
 }
 
+// errNotWhole is the error of a compressed file that was cut.
+var errNotWhole = errors.New("the file is not whole")
+
 // unpacked names the kind of the compression in errors.
 type unpacked struct {
 	io.Reader
@@ -52,7 +55,7 @@ func (u *unpacked) Read(p []byte) (int, error) {
 	n, err := u.Reader.Read(p)
 	switch {
 	case errors.Is(err, io.ErrUnexpectedEOF):
-		err = fmt.Errorf("the %s data ends too early: the file is not whole", u.kind)
+		err = fmt.Errorf("the %s data ends too early: %w", u.kind, errNotWhole)
 	case err != nil && !errors.Is(err, io.EOF):
 		err = fmt.Errorf("the %s data is damaged: %w", u.kind, err)
 	}
