@@ -258,7 +258,11 @@ func (s *service) work(ctx context.Context, api, scrapes, profiles net.Listener,
 	if s.o.Ready != nil {
 		s.o.Ready(at)
 	}
-	return g.Wait()
+	err = g.Wait()
+	if m := s.engine.Meter(); m != nil { // a handler may have ended after the engine
+		m.Flush(ctx)
+	}
+	return err
 }
 
 // startS3 starts the embedded S3 and returns its URL, or returns the URL of the external one. The S3 runs until

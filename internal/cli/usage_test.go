@@ -71,6 +71,9 @@ func TestCallsAndJobsShareTheTokensOfADay(t *testing.T) {
 		}
 		for range out.GetStream().Events() { // to its end
 		}
+		if err := out.GetStream().Err(); err != nil {
+			t.Error(err)
+		}
 	})
 	at := startService(t, settings())
 	var throttled *types.ThrottlingException

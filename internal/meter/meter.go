@@ -233,6 +233,13 @@ func (m *Meter) Run(ctx context.Context) error {
 	}
 }
 
+// Flush stores the totals of calls whose answers ended after Run. A failure loses them.
+func (m *Meter) Flush(ctx context.Context) {
+	if err := m.put(context.WithoutCancel(ctx)); err != nil {
+		m.o.Log.Warn("store the tokens of the last calls", "err", err)
+	}
+}
+
 // put stores the totals that have changed since they were stored.
 func (m *Meter) put(ctx context.Context) error {
 	m.mu.Lock()

@@ -98,8 +98,10 @@ func TestEveryProcessSeesWhatAllHaveSpent(t *testing.T) {
 		two.Add("1", "alice", "m", tokens(8, 0), false)
 		cancel() // the end of a process stores what it has counted
 		running.Wait()
+		two.Add("1", "alice", "m", tokens(0, 1), false) // of a handler that ends after it
+		two.Flush(ctx)
 		after, _ := both(b, 0)
-		after.spends(t, "alice", 220)
+		after.spends(t, "alice", 221)
 		if n, err := after.Called(t.Context(), "1", "bob"); err != nil || n != 50 {
 			t.Errorf("bob: %d %v", n, err)
 		}
