@@ -53,11 +53,29 @@ func (a *app) gather(inputs []string) (files []localFile, form lineForm, err err
 	for _, why := range leftOut {
 		a.tell("warning", "left out: "+why)
 	}
+	a.tellEmpty(files)
 	if err == nil {
 		form = lineFormOf(files)
 		err = refuseForms(files)
 	}
 	return files, form, err
+}
+
+// tellEmpty warns about files of records without a byte: often what should have written them has failed.
+func (a *app) tellEmpty(files []localFile) {
+	var empty []string
+	for _, f := range files {
+		if f.bytes == 0 && strings.HasSuffix(f.key, inputSuffix) {
+			empty = append(empty, f.name())
+		}
+	}
+	switch len(empty) {
+	case 0:
+	case 1:
+		a.tell("warning", empty[0]+" is empty")
+	default:
+		a.tell("warning", fmt.Sprintf("%d files are empty, the first is %s", len(empty), empty[0]))
+	}
 }
 
 // gatherAll returns the files, and for each path that was left out a sentence with the reason. Stdin is refused: a

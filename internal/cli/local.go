@@ -254,7 +254,7 @@ func unknownModel(id string, models []batholith.Model) error {
 	for _, m := range models {
 		ids = append(ids, m.ID)
 	}
-	return hint(fmt.Errorf("model %q is not served here", id), "served are: %s; another is added under models in the file given by --config", words.Nearest(id, ids))
+	return hint(fmt.Errorf("model %q is not served here", id), "served are: %s; another is added under models in the settings (./batholith.yaml, or the file of --config)", words.Nearest(id, ids))
 }
 
 // tick is the time between two calls of the progress function while nothing changes.

@@ -11,9 +11,11 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/batholith/batholith/internal/files"
 	"github.com/batholith/batholith/internal/records"
+	"github.com/batholith/batholith/internal/system"
 )
 
 // isPacked reports whether a name is that of a compressed file of records.
@@ -131,7 +133,11 @@ func unpackTo(ctx context.Context, path, input string) error {
 	defer content.Close()
 	if err := copyTo(path+".new", content); err != nil {
 		os.Remove(path + ".new")
-		return hint(fmt.Errorf("unpack %s: %w", input, err), "fetch or make the file again, and check it with gzip -t or zstd -t; the copy needs room on the disk")
+		remedy := "fetch or make the file again, and check it with gzip -t or zstd -t"
+		if system.Is(err, syscall.ENOSPC) {
+			remedy = "make room on the disk for the unpacked copy"
+		}
+		return hint(fmt.Errorf("unpack %s: %w", input, err), "%s", remedy)
 	}
 	_, err = placeFile(path+".new", path)
 	return err

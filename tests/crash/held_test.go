@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os/exec"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -186,15 +187,32 @@ func (d *death) diesAndStarts() {
 // budget is a setting under which the job's reservation leaves no room for a record of another job, while what all records take fits.
 var budget = fmt.Sprintf("budgets: [{principal: \"*\", tokens: %d}]\n", 5000)
 
+// holdsAfter lets the witness give n answers, and the others when open is called.
+func (d *death) holdsAfter(n int64) (open func()) {
+	gate := make(chan struct{})
+	var asked atomic.Int64
+	d.w.Answer = func(http.ResponseWriter, string, int) bool {
+		if asked.Add(1) > n {
+			<-gate
+		}
+		return false
+	}
+	open = sync.OnceFunc(func() { close(gate) })
+	d.t.Cleanup(open)
+	return open
+}
+
 // whenPaused dies while a job that a user pauses comes to rest. It has reserved what its principal's budget leaves; another job of the
 // principal gets all that after the restart.
 func (d *death) whenPaused() {
 	d.begin(20*time.Millisecond, budget)
+	open := d.holdsAfter(60)
 	d.runTo(d.point)
 	d.w.Await(d.t, 60)
 	if err := d.pauses("pause"); err == nil && strings.HasPrefix(d.point, "control.") {
 		d.t.Error("the answer came all the same")
 	}
+	open()
 	d.diesAndStarts()
 	d.isPaused("has paused the job")
 	if err := d.pauses("resume"); err != nil {
@@ -206,11 +224,13 @@ func (d *death) whenPaused() {
 // whenResumed dies as soon as the end of a pause is stored.
 func (d *death) whenResumed() {
 	d.begin(20*time.Millisecond, budget)
+	open := d.holdsAfter(60)
 	d.runTo(d.point)
 	d.w.Await(d.t, 60)
 	if err := d.pauses("pause"); err != nil {
 		d.t.Fatal(err)
 	}
+	open()
 	d.isPaused("has paused the job")
 	if err := d.pauses("resume"); err == nil {
 		d.t.Error("the answer came all the same")
