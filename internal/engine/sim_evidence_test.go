@@ -235,6 +235,7 @@ func TestABadRecordHoldsUpNoOther(t *testing.T) {
 
 // A server that is broken for everybody for an hour costs no record an error line, and is asked for at most one record a probe.
 func TestAnHourWithoutAnswersCostsNoRecord(t *testing.T) {
+	raced.Skip(t)
 	const begin, end = 10 * time.Second, time.Hour + 10*time.Second
 	kinds := []simlm.FaultKind{"500", "429", "refused", "401", "403", "404", "502", "503", "529", simlm.FaultReset, simlm.FaultHang}
 	if os.Getenv("BATHOLITH_SEEDS") == "" {
@@ -341,6 +342,7 @@ func TestAPrincipalOfBadRecordsTakesNothingFromOthers(t *testing.T) {
 
 // Refusals at random cost at most their own share.
 func TestRefusalsAtRandomCostTheirShareOnly(t *testing.T) {
+	raced.Skip(t)
 	const records, slots, latency = 4000, 16, 50 * time.Millisecond
 	cases := []struct {
 		name     string

@@ -13,6 +13,7 @@ import (
 
 // An outage is waited for: no record is lost, few are asked again, and what is away is not asked more often than it can bear.
 func TestAnOutageIsWaitedFor(t *testing.T) {
+	raced.Skip(t)
 	const (
 		stay fate = iota
 		killed
