@@ -8,6 +8,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"os"
 	"path"
 	"strings"
 	"time"
@@ -249,8 +250,16 @@ func (c *Console) bucketUpload(v *visit) error {
 	return nil
 }
 
-// put uploads a received file.
+// put stores a received file with the visitor's rights.
 func (v *visit) put(client *s3.Client, got *received, bucket, key string) error {
+	return v.upload(got, func(ctx context.Context, f *os.File) error {
+		_, err := client.PutObject(ctx, &s3.PutObjectInput{Bucket: &bucket, Key: &key, Body: f, ContentLength: &got.bytes})
+		return err
+	})
+}
+
+// upload opens a received file, and gives send the time of an upload for it.
+func (v *visit) upload(got *received, send func(ctx context.Context, f *os.File) error) error {
 	f, err := got.open()
 	if err != nil {
 		return err
@@ -261,8 +270,7 @@ func (v *visit) put(client *s3.Client, got *received, bucket, key string) error 
 	}
 	ctx, cancel := context.WithTimeout(v.r.Context(), uploadTime)
 	defer cancel()
-	_, err = client.PutObject(ctx, &s3.PutObjectInput{Bucket: &bucket, Key: &key, Body: f, ContentLength: &got.bytes})
-	return err
+	return send(ctx, f)
 }
 
 // bucketDelete deletes one object.

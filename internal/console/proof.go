@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 
+	"github.com/batholith/batholith/internal/bedrock"
 	"github.com/batholith/batholith/internal/sigv4"
 )
 
@@ -48,21 +49,18 @@ func (c *Console) identify(r *http.Request, p proof) (sigv4.Identity, error) {
 	return c.o.Verify(ask)
 }
 
-// refusal returns the status and the message of an error of Verify; status 403 and "" for one without.
-func refusal(err error) (status int, message string) {
-	var r interface {
-		Refusal() (code string, status int, message string)
-	}
+// refusal returns the code, the status and the message of an error of Verify; "", 403 and "" for one without.
+func refusal(err error) (code string, status int, message string) {
+	var r bedrock.Refusal
 	if !errors.As(err, &r) {
-		return http.StatusForbidden, ""
+		return "", http.StatusForbidden, ""
 	}
-	_, status, message = r.Refusal()
-	return status, message
+	return r.Refusal()
 }
 
 // unverifiable returns the fault if a key cannot be verified now, because the issuer of a token does not answer; nil if it is wrong.
 func unverifiable(err error) *fault {
-	status, message := refusal(err)
+	_, status, message := refusal(err)
 	if status < http.StatusInternalServerError {
 		return nil
 	}
@@ -72,25 +70,13 @@ func unverifiable(err error) *fault {
 // isToken reports whether a bearer has the form of an issuer's token: three parts.
 func isToken(bearer string) bool { return strings.Count(bearer, ".") == 2 }
 
-// expired reports whether an error says that a key was valid until some time ago.
-func expired(err error) bool {
-	var r interface {
-		Refusal() (code string, status int, message string)
-	}
-	if !errors.As(err, &r) {
-		return false
-	}
-	code, _, _ := r.Refusal()
-	return strings.HasPrefix(code, "ExpiredToken")
-}
-
 // wrongKey says why a key is refused.
 func wrongKey(p proof, err error) string {
-	status, message := refusal(err)
+	code, status, message := refusal(err)
 	switch {
 	case status >= http.StatusInternalServerError:
 		return message
-	case p.bearer == "" && expired(err):
+	case p.bearer == "" && strings.HasPrefix(code, "ExpiredToken"):
 		return "These temporary keys have expired: get new ones."
 	case p.bearer == "":
 		return "The access key id, its secret or its session token is wrong; or the role or key that it was made from was removed."

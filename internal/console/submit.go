@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -254,22 +255,13 @@ func (c *Console) draftAct(v *visit) error {
 // store stores the file of a new job at a key that holds nothing yet.
 func (c *Console) store(v *visit, got *received, role string, at place) error {
 	if c.o.Far != nil {
-		f, err := got.open()
-		if err != nil {
+		return v.upload(got, func(ctx context.Context, f *os.File) error {
+			err := c.o.Far.Put(ctx, v.who, v.r, role, at.Bucket, at.Key, f, got.bytes)
+			if errors.Is(err, ErrExists) {
+				return replaced(at)
+			}
 			return err
-		}
-		defer f.Close()
-		if err := v.patient(); err != nil {
-			return err
-		}
-		ctx, cancel := context.WithTimeout(v.r.Context(), uploadTime)
-		defer cancel()
-		if err := c.o.Far.Put(ctx, v.who, v.r, role, at.Bucket, at.Key, f, got.bytes); errors.Is(err, ErrExists) {
-			return replaced(at)
-		} else if err != nil {
-			return err
-		}
-		return nil
+		})
 	}
 	client, done, err := v.s3()
 	if err != nil {
@@ -286,7 +278,7 @@ func replaced(at place) error {
 	return &fault{http.StatusConflict, "There is an object with this key", "s3://" + at.Bucket + "/" + at.Key + " would be replaced. Choose another place for the input."}
 }
 
-// fresh refuses a key that holds another object, which would be replaced. A second click finds its own file, of the same size.
+// fresh refuses a key that holds an object, which would be replaced.
 func (v *visit) fresh(client *s3.Client, at place) error {
 	ctx, cancel := context.WithTimeout(v.r.Context(), objectTime)
 	defer cancel()

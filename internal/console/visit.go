@@ -135,10 +135,11 @@ func (c *Console) fail(w http.ResponseWriter, r *http.Request, v *visit, err err
 	var f *fault
 	var a *apiError
 	var s smithy.APIError
-	switch {
-	case errors.As(err, &f):
-	case farFault(err) != nil:
+	if !errors.As(err, &f) {
 		f = farFault(err)
+	}
+	switch {
+	case f != nil:
 	case denied(err):
 		f = &fault{http.StatusForbidden, "Not permitted", message(err)}
 	case errors.As(err, &a):
