@@ -21,8 +21,8 @@ func (a *app) backendCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "backend",
 		Short: "List the model servers of a running service, drain one, or resume it",
-		Args:  arguments(0, 0, ""),
-		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Args:  noCommand,
+		RunE:  printHelp,
 	}
 	cmd.AddCommand(a.backendListCommand(), a.drainCommand(), a.resumeBackendCommand())
 	return cmd

@@ -91,7 +91,7 @@ func (a *app) execute(ctx context.Context, args []string) error {
 	root.SetArgs(args)
 	cmd, err := root.ExecuteContextC(ctx)
 	if err != nil && cmd == root && strings.HasPrefix(err.Error(), "unknown command") {
-		return unknownCommand(root, args)
+		return unknownCommand(root, firstWord(args))
 	}
 	return err
 }
@@ -107,7 +107,7 @@ func (a *app) getenv(name string) string {
 	return ""
 }
 
-// root returns the command with all its subcommands. Cobra itself prints only help and completion; complain prints errors,
+// root returns the command with all its subcommands. Cobra itself prints only help and scripts of completion; complain prints errors,
 // once.
 func (a *app) root() *cobra.Command {
 	root := &cobra.Command{
@@ -134,6 +134,8 @@ Exit codes: 0 done, 1 failed, 2 wrong usage or settings, 3 the job did not end C
 	root.SetVersionTemplate("batholith {{.Version}}\n")
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return wrongFlag(cmd, err) })
 	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), "LocalFlags.FlagUsages", "LocalFlags.FlagUsagesWrapped 120"))
+	help := a.helpCommand()
+	root.SetHelpCommand(help)
 	for _, g := range []struct {
 		title    string
 		commands []*cobra.Command
@@ -143,7 +145,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage or settings, 3 the job did not end C
 			a.publishCommand(), a.verifyCommand(), a.forgetCommand(), a.usageCommand()}},
 		{"The service:", []*cobra.Command{a.doctorCommand(), a.healthCommand(), a.configCommand(), a.reloadCommand(), a.backendCommand(), a.kmsCommand(), a.backupCommand(), a.restoreCommand(),
 			a.reconcileCommand(), a.migrateCommand()}},
-		{"More:", []*cobra.Command{a.simulateCommand(), a.versionCommand()}},
+		{"More:", []*cobra.Command{a.simulateCommand(), a.versionCommand(), help, a.completionCommand()}},
 	} {
 		root.AddGroup(&cobra.Group{ID: g.title, Title: g.title})
 		for _, c := range g.commands {
@@ -151,7 +153,6 @@ Exit codes: 0 done, 1 failed, 2 wrong usage or settings, 3 the job did not end C
 		}
 		root.AddCommand(g.commands...)
 	}
-	root.SetHelpCommandGroupID("More:")
-	root.SetCompletionCommandGroupID("More:")
+	everyCommandHasHelpAll(root)
 	return root
 }

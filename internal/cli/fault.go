@@ -273,27 +273,6 @@ func formOf(f *pflag.Flag) (form, remedy string) {
 	return "possible", fmt.Sprintf("write --%s %s", f.Name, strings.ToUpper(name)) + usual
 }
 
-// unknownCommand returns a usageError for the first argument that is not a flag, with the most similar command as
-// its remedy.
-func unknownCommand(root *cobra.Command, args []string) error {
-	word := ""
-	for _, a := range args {
-		if !strings.HasPrefix(a, "-") {
-			word = a
-			break
-		}
-	}
-	var names []string
-	for _, c := range root.Commands() {
-		names = append(names, c.Name())
-	}
-	e := &usageError{reason: fmt.Sprintf("unknown command %q", word), remedy: "see: batholith --help"}
-	if c := words.Closest(word, names); c != "" {
-		e.remedy = fmt.Sprintf("did you mean: batholith %s?", c)
-	}
-	return e
-}
-
 // arguments returns a check of the number of arguments. most 0 allows any number from least on; most -1 allows
 // none. what names the missing arguments in the message.
 func arguments(least, most int, what string) cobra.PositionalArgs {

@@ -29,8 +29,8 @@ func (a *app) kmsCommand() *cobra.Command {
 
 With that, s3EncryptionKeyId of a job may be alias/prompts, and clients of the embedded S3 may ask for aws:kms.
 Keep a copy of each key file in another place: without it, what it encrypted is lost.`,
-		Args: arguments(0, -1, ""),
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Args: noCommand,
+		RunE: printHelp,
 	}
 	cmd.AddCommand(a.kmsCreateCommand(), a.kmsRotateCommand(), a.kmsListCommand())
 	return cmd

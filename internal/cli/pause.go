@@ -17,8 +17,8 @@ func (a *app) jobCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "job",
 		Short: "Pause a job, or let it go on",
-		Args:  arguments(0, 0, ""),
-		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Args:  noCommand,
+		RunE:  printHelp,
 	}
 	cmd.AddCommand(a.pauseCommand(), a.resumeCommand())
 	return cmd

@@ -105,7 +105,7 @@ func (a *app) pickModel(c *config.Config, named string) (string, error) {
 	case named != "":
 		return named, nil
 	case len(c.Models) == 0:
-		plain.Fprintf(a.stderr, "no model is named or configured: using the embedded %s, a small one\n", embeddedModel)
+		plain.Fprintf(a.stderr, "no model is named or configured: using the embedded %s\n", embeddedModel)
 		return embeddedModel, nil
 	case len(c.Models) == 1:
 		plain.Fprintf(a.stderr, "using the configured model %s\n", c.Models[0].ID)
