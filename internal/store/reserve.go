@@ -78,11 +78,6 @@ func (s *Store) usedOf(ctx context.Context, tx *sql.Tx, worker string, j batholi
 	for _, a := range held {
 		used = used.Add(a)
 	}
-	columns := []string{"input", "output", "cache_read", "wasted_input", "wasted_output", "wasted_cache_read"}
-	sums := ""
-	for _, column := range columns {
-		sums += fmt.Sprintf(", sum(%[1]s >> 32), sum(%[1]s & 4294967295)", column)
-	}
 	all, err := collect(ctx, tx, func(rows *sql.Rows) (g batholith.Spent, err error) {
 		var h [12]int64
 		err = rows.Scan(&g.Price, &h[0], &h[1], &h[2], &h[3], &h[4], &h[5], &h[6], &h[7], &h[8], &h[9], &h[10], &h[11])
@@ -90,7 +85,7 @@ func (s *Store) usedOf(ctx context.Context, tx *sql.Tx, worker string, j batholi
 			*to = joined(h[2*i], h[2*i+1])
 		}
 		return g, err
-	}, `SELECT price`+sums+` FROM job_usage WHERE account = $1 AND `+scope+` = $2 AND day >= $3 GROUP BY price`, j.Account, of, day)
+	}, takenQuery(scope), j.Account, of, day)
 	for _, g := range all {
 		used.Tokens = batholith.Sum(used.Tokens, batholith.Sum(batholith.Sum(g.Tokens.Input, g.Tokens.Output), batholith.Sum(g.Wasted.Input, g.Wasted.Output)))
 		if cost, currency, known := g.Cost(); known && currency == c.Currency {
@@ -98,6 +93,15 @@ func (s *Store) usedOf(ctx context.Context, tx *sql.Tx, worker string, j batholi
 		}
 	}
 	return used, err
+}
+
+// takenQuery adds up, by price, what records took of what is capped. scope is the column that says whose they are.
+func takenQuery(scope string) string {
+	sums := ""
+	for _, column := range []string{"input", "output", "cache_read", "wasted_input", "wasted_output", "wasted_cache_read"} {
+		sums += fmt.Sprintf(", sum(%[1]s >> 32), sum(%[1]s & 4294967295)", column)
+	}
+	return `SELECT price` + sums + ` FROM job_usage WHERE account = $1 AND ` + scope + ` = $2 AND day >= $3 GROUP BY price`
 }
 
 // Unreserve gives up what a worker has reserved for a job. Everything that it finished is committed.

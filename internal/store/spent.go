@@ -45,9 +45,8 @@ func (s *Store) spend(ctx context.Context, tx *sql.Tx, c batholith.Commit) error
 	return err
 }
 
-// Spent adds up what records of an account's jobs took, in groups as the query wants them, sorted by their names. Groups of different prices
-// are apart.
-func (s *Store) Spent(ctx context.Context, q batholith.SpentQuery) ([]batholith.Spent, error) {
+// spentQuery is the statement of Spent, with its arguments.
+func spentQuery(q batholith.SpentQuery) (query string, args []any) {
 	var names []string
 	name := func(by bool, column string) string {
 		if !by {
@@ -64,7 +63,8 @@ func (s *Store) Spent(ctx context.Context, q batholith.SpentQuery) ([]batholith.
 	for _, c := range spentColumns {
 		columns = append(columns, "sum("+c+" >> 32)", "sum("+c+" & 4294967295)") // a sum of two 64-bit numbers may be too large for SQL
 	}
-	where, args := []string{"account = $1", "day >= $2"}, []any{q.Account, q.Since}
+	where := []string{"account = $1", "day >= $2"}
+	args = []any{q.Account, q.Since}
 	arg := func(condition string, v any) {
 		args = append(args, v)
 		where = append(where, fmt.Sprintf(condition, len(args)))
@@ -84,7 +84,13 @@ func (s *Store) Spent(ctx context.Context, q batholith.SpentQuery) ([]batholith.
 		where = append(where, "job IN ("+strings.Join(append(marks, "''"), ", ")+")")
 	}
 	order := strings.Join(append(names, "price"), ", ")
-	query := `SELECT ` + strings.Join(columns, ", ") + ` FROM job_usage WHERE ` + strings.Join(where, " AND ") + ` GROUP BY ` + order + ` ORDER BY ` + order
+	return `SELECT ` + strings.Join(columns, ", ") + ` FROM job_usage WHERE ` + strings.Join(where, " AND ") + ` GROUP BY ` + order + ` ORDER BY ` + order, args
+}
+
+// Spent adds up what records of an account's jobs took, in groups as the query wants them, sorted by their names. Groups of different prices
+// are apart.
+func (s *Store) Spent(ctx context.Context, q batholith.SpentQuery) ([]batholith.Spent, error) {
+	query, args := spentQuery(q)
 	all, err := read(ctx, s, func(rows *sql.Rows) (g batholith.Spent, err error) {
 		g.Account = q.Account
 		halves := make([]int64, 2*len(spentColumns))

@@ -256,6 +256,8 @@ CREATE TABLE workers (
 -- chunks chunks_open: 2000 100 1
 -- events events_by_job: 500000 5 1
 -- account_events events_of_accounts: 500000 50000 1
+-- job_usage job_usage: 100000 1 1 1 1
+-- job_usage job_usage_of_day: 100000 10000 1000
 -- jobs jobs_active: 200 1 1 1
 -- jobs jobs_by_seq: 100000 10000 1 1
 -- jobs jobs_by_status: 100000 10000 1000 1 1
