@@ -3,7 +3,6 @@ package cli
 import (
 	"bufio"
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -118,43 +117,6 @@ func (s summary) facts() runFacts {
 		Dir: s.result.Dir, Outputs: s.result.Outputs, Errors: s.result.Errors, Manifest: s.result.Manifest, Invalid: s.result.Invalid}
 }
 
-// answerLine is a line of an output file, with the members that a summary shows.
-type answerLine struct {
-	RecordID    string                 `json:"recordId"`
-	ModelInput  json.RawMessage        `json:"modelInput"`
-	ModelOutput json.RawMessage        `json:"modelOutput"`
-	Error       *batholith.RecordError `json:"error"`
-
-	// In OpenAI's lines.
-	CustomID string `json:"custom_id"`
-	Response *struct {
-		Code int             `json:"status_code"`
-		Body json.RawMessage `json:"body"`
-	} `json:"response"`
-}
-
-// decode reads a line, of either form. ok is false for another one.
-func (l *answerLine) decode(line []byte) (ok bool) {
-	if json.Unmarshal(line, l) != nil {
-		return false
-	}
-	if l.Response == nil {
-		return true
-	}
-	l.RecordID = l.CustomID
-	var refused struct {
-		Error *struct {
-			Message string `json:"message"`
-		} `json:"error"`
-	}
-	if json.Unmarshal(l.Response.Body, &refused) == nil && refused.Error != nil {
-		l.Error = &batholith.RecordError{Code: l.Response.Code, Message: refused.Error.Message}
-		return true
-	}
-	l.ModelOutput = l.Response.Body
-	return true
-}
-
 // sample is one answered record, shortened.
 type sample struct {
 	id, prompt, answer string
@@ -166,9 +128,8 @@ func (s summary) samples() []sample {
 	var all []sample
 	for _, path := range s.result.Outputs {
 		eachLine(path, func(line []byte) bool {
-			var l answerLine
-			if l.decode(line) && l.ModelOutput != nil {
-				all = append(all, sample{id: l.RecordID, prompt: inShort(l.ModelInput, preview.Prompt), answer: inShort(l.ModelOutput, answerOf)})
+			if l, err := preview.ParseLine(line); err == nil && l.Output != nil {
+				all = append(all, sample{id: l.ID, prompt: inShort(l.Input, preview.Prompt), answer: inShort(l.Output, answerOf)})
 			}
 			return len(all) < sampleCount
 		})
@@ -231,8 +192,7 @@ func (s summary) reasons() []counted {
 			if !bytes.Contains(line, []byte(`"errorCode"`)) && !strings.HasSuffix(path, batholith.ErrorSuffix) {
 				return true
 			}
-			var l answerLine
-			if l.decode(line) && l.Error != nil {
+			if l, err := preview.ParseLine(line); err == nil && l.Error != nil {
 				left--
 				if text := l.Error.Error(); counts[text] > 0 || len(counts) < mostReasons {
 					counts[text]++

@@ -17,6 +17,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 
+	"github.com/batholith/batholith"
 	"github.com/batholith/batholith/internal/bedrock"
 )
 
@@ -68,6 +69,9 @@ func (o object) Link() string {
 	return Path + "buckets/" + url.PathEscape(o.Bucket) + "/download?key=" + url.QueryEscape(o.Key)
 }
 
+// failed reports whether it has the errors of a job in OpenAI's lines.
+func (o object) failed() bool { return o.Records && strings.HasSuffix(o.Name, batholith.ErrorSuffix) }
+
 // mostFiles is the number of files of a job that are listed.
 const mostFiles = 1000
 
@@ -87,7 +91,8 @@ func (v *visit) files(ctx context.Context, j bedrock.JobSummary) (all []object, 
 		case len(all) == mostFiles:
 			return all, true, nil
 		}
-		all = append(all, object{Job: idOf(j.JobARN), Name: one.Key, Bytes: one.Bytes, Modified: one.Modified, Records: strings.HasSuffix(one.Key, ".jsonl.out")})
+		holdsRecords := strings.HasSuffix(one.Key, ".jsonl"+batholith.OutputSuffix) || strings.HasSuffix(one.Key, ".jsonl"+batholith.ErrorSuffix)
+		all = append(all, object{Job: idOf(j.JobARN), Name: one.Key, Bytes: one.Bytes, Modified: one.Modified, Records: holdsRecords})
 	}
 	return all, false, nil
 }

@@ -8,6 +8,7 @@ import (
 	"iter"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -23,6 +24,7 @@ type farS3 struct {
 	open, list, read error
 	hang             string // list, read, or body
 	text             string
+	errs             string // of OpenAI's lines; "": none
 	put              string // where a file was stored
 }
 
@@ -54,7 +56,11 @@ func (f *farS3) List(ctx context.Context) iter.Seq2[batholith.Object, error] {
 			yield(batholith.Object{}, f.list)
 			return
 		}
-		for _, o := range []batholith.Object{{Key: ".batholith/index"}, {Key: "a.jsonl.out", Bytes: int64(len(f.text))}, {Key: evil + ".jsonl.out", Bytes: 7}} {
+		all := []batholith.Object{{Key: ".batholith/index"}, {Key: "a.jsonl.out", Bytes: int64(len(f.text))}, {Key: evil + ".jsonl.out", Bytes: 7}}
+		if f.errs != "" {
+			all = slices.Insert(all, 1, batholith.Object{Key: "a.jsonl.err", Bytes: int64(len(f.errs))})
+		}
+		for _, o := range all {
 			if !yield(o, nil) {
 				return
 			}
@@ -71,6 +77,8 @@ func (f *farS3) Read(ctx context.Context, name string, offset int64) (io.ReadClo
 		return nil, 0, fmt.Errorf("read s3://b: %w", ctx.Err())
 	case f.hang == "body":
 		return io.NopCloser(waiting{ctx}), 7, nil
+	case name == "a.jsonl.err":
+		return io.NopCloser(strings.NewReader(f.errs[offset:])), int64(len(f.errs)) - offset, nil
 	case name != "a.jsonl.out":
 		return nil, 0, batholith.ErrNoObject
 	}
@@ -110,6 +118,26 @@ func TestOutputsOfAnExternalS3AreShown(t *testing.T) {
 	for _, name := range []string{"", ".batholith/index", "b.jsonl.out"} {
 		if status, _, _ := s.get(of + "/download?file=" + url.QueryEscape(name)); status != http.StatusNotFound {
 			t.Errorf("the file %q: %d", name, status)
+		}
+	}
+}
+
+func TestOutputsInOpenAIsLinesAreShown(t *testing.T) {
+	f := &farS3{
+		text: `{"id":"batch_req_1","custom_id":"r1","response":{"status_code":200,"request_id":"req_1","body":{"choices":[{"message":{"content":"it is a cat"}}]}},"error":null}` + "\n",
+		errs: `{"id":"batch_req_3","custom_id":"r3","response":null,"error":{"code":"batch_expired","message":"The window has ended."}}` + "\n" +
+			`{"id":"batch_req_2","custom_id":"r2","response":{"status_code":400,"request_id":"req_2","body":{"error":{"message":"too long"}}},"error":null}` + "\n"}
+	s := newSite(t, func(o *console.Options) { o.Far = f })
+	s.signIn()
+	const of = "/console/jobs/aaaaaaaaaaaa"
+	for path, wants := range map[string][]string{
+		of + "/records":                              {">r1<", "it is a cat", "a.jsonl.err"},
+		of + "/records?file=a.jsonl.err":             {">r2<", "400: too long", ">r3<", "The window has ended."},
+		of + "/records?file=a.jsonl.err&only=errors": {">r2<", "400: too long"},
+		of + "/errors":                               {"Example: r2", "too long", "in a.jsonl.err"},
+	} {
+		if status, _, text := s.get(path); status != 200 || slices.ContainsFunc(wants, func(want string) bool { return !strings.Contains(text, want) }) {
+			t.Errorf("%s: %d, not all of %q in\n%s", path, status, wants, text)
 		}
 	}
 }

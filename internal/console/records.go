@@ -41,7 +41,8 @@ type outcome struct {
 	Input, Output string // JSON, indented
 	Code          int    // of an error
 	Error         string
-	Long          int64 // bytes of a line that is too long to be shown
+	Untried       string // why the record was never tried
+	Long          int64  // bytes of a line that is too long to be shown
 }
 
 // recordsView is the page of the records of a job.
@@ -58,7 +59,7 @@ type recordsView struct {
 	Stopped string // why the search ended before the end of the file
 }
 
-// outputs returns the output files of a job that hold records. why says that the visitor may not see them.
+// outputs returns the output files of a job that hold records, those with errors of OpenAI's lines last. why says that the visitor may not see them.
 func (v *visit) outputs(j bedrock.JobSummary) (records []object, why string, err error) {
 	ctx, cancel := context.WithTimeout(v.r.Context(), objectTime)
 	defer cancel()
@@ -69,7 +70,9 @@ func (v *visit) outputs(j bedrock.JobSummary) (records []object, why string, err
 		}
 		return nil, why, err
 	}
-	return slices.DeleteFunc(all, func(o object) bool { return !o.Records }), "", nil
+	all = slices.DeleteFunc(all, func(o object) bool { return !o.Records })
+	failed := slices.DeleteFunc(slices.Clone(all), func(o object) bool { return !o.failed() })
+	return append(slices.DeleteFunc(all, object.failed), failed...), "", nil
 }
 
 // isNotFound reports whether an error says that there is no such object or bucket.
@@ -192,30 +195,22 @@ func readLine(r *bufio.Reader) (line []byte, n int64, err error) {
 
 // parseOutcome reads a line of an output. n is its whole length.
 func parseOutcome(line []byte, n int64) (o outcome) {
-	var l struct {
-		ID     string          `json:"recordId"`
-		Input  json.RawMessage `json:"modelInput"`
-		Output json.RawMessage `json:"modelOutput"`
-		Error  *struct {
-			Code    int    `json:"errorCode"`
-			Message string `json:"errorMessage"`
-		} `json:"error"`
-	}
 	if n > int64(len(line)) {
 		return outcome{ID: idAtBegin(line), Long: n}
 	}
-	if err := json.Unmarshal(line, &l); err != nil {
+	l, err := preview.ParseLine(line)
+	if err != nil {
 		return outcome{Error: "The line is not JSON.", Output: plain.Line(plain.Short(string(line), 500))}
 	}
-	o = outcome{ID: l.ID, Prompt: cut(preview.Conversation(l.Input)), Answer: cut(strings.Join(preview.Answer(l.Output), "\n")), Input: indent(l.Input), Output: indent(l.Output)}
+	o = outcome{ID: l.ID, Prompt: cut(preview.Conversation(l.Input)), Answer: cut(strings.Join(preview.Answer(l.Output), "\n")), Input: indent(l.Input), Output: indent(l.Output), Untried: l.Untried}
 	if l.Error != nil {
 		o.Code, o.Error = l.Error.Code, cmp.Or(l.Error.Message, "The record failed.")
 	}
 	return o
 }
 
-// idForm is the begin of a line, as Batholith writes it.
-var idForm = regexp.MustCompile(`^\{"recordId":"((?:[^"\\]|\\.)*)"`)
+// idForm is the begin of a line of either form, as Batholith writes it.
+var idForm = regexp.MustCompile(`^\{(?:"id":"[^"]*","custom_id"|"recordId"):"((?:[^"\\]|\\.)*)"`)
 
 func idAtBegin(line []byte) string {
 	if m := idForm.FindSubmatch(line[:min(len(line), 1<<10)]); m != nil {
@@ -282,6 +277,9 @@ func (c *Console) errorsPage(v *visit) error {
 	}
 	if view.Hidden = why; why != "" {
 		return v.show("errors", base.JobName, "jobs", view)
+	}
+	if i := slices.IndexFunc(files, object.failed); i >= 0 {
+		files = files[i:] // the others have answers only
 	}
 	kinds := map[string]*kind{}
 	for end := time.Now().Add(scanTime); len(files) > 0; files = files[1:] {
