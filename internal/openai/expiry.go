@@ -192,13 +192,11 @@ func (s *sweep) bucket(ctx context.Context, b blob.Bucket) error {
 		if !f.expired(s.until) {
 			continue
 		}
-		if free, err := s.free(ctx, "s3://"+b.Name()+"/"+f.key); err != nil || !free {
-			if err != nil {
-				return err
-			}
-			continue
+		free, err := s.free(ctx, "s3://"+b.Name()+"/"+f.key)
+		if err == nil && free {
+			err = remove(ctx, b, f)
 		}
-		if err := remove(ctx, b, f); err != nil {
+		if err != nil {
 			return err
 		}
 	}

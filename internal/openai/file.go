@@ -229,38 +229,21 @@ func (h *handler) open(ctx context.Context, who bedrock.Caller, action, key stri
 
 // file finds a file on which the caller may do an action.
 func (h *handler) file(ctx context.Context, who bedrock.Caller, id, action string) (f file, err error) {
+	prefix, all := filesFolder+id+"/", uploads
 	if job, n, ok := jobOfOutput(id); ok {
-		return h.output(ctx, who, id, outputsOf(n)+job+"/", action)
-	}
-	if _, ok := timeOf(id); !ok {
+		prefix, all = outputsOf(n)+job+"/", outputs
+	} else if _, ok := timeOf(id); !ok {
 		return f, noFile(id)
 	}
-	b, err := h.open(ctx, who, action, filesFolder+id+"/")
-	if err != nil {
-		return f, err
-	}
-	for f, err := range uploads(ctx, b, filesFolder+id+"/") {
-		if err != nil {
-			return f, err
-		}
-		if f.id == id && f.key != "" && !f.expired(h.Now()) {
-			return f, nil
-		}
-	}
-	return f, noFile(id)
-}
-
-// output finds an output of a batch, below the folder of the batch.
-func (h *handler) output(ctx context.Context, who bedrock.Caller, id, prefix, action string) (f file, err error) {
 	b, err := h.open(ctx, who, action, prefix)
 	if err != nil {
 		return f, err
 	}
-	for o, err := range b.List(ctx, prefix) {
+	for f, err := range all(ctx, b, prefix) {
 		if err != nil {
 			return f, err
 		}
-		if f, ok := written(o); ok && f.id == id && !f.expired(h.Now()) {
+		if f.id == id && f.key != "" && !f.expired(h.Now()) {
 			return f, nil
 		}
 	}

@@ -41,7 +41,7 @@ func Inspect(dir string) ([]JournalFile, error) {
 		f := JournalFile{Path: path, Bytes: info.Size(), Modified: info.ModTime(), Damaged: strings.HasSuffix(path, damagedExt),
 			Foreign: strings.HasSuffix(path, foreignExt)}
 		if i < len(paths) || f.Foreign {
-			f.look(i == len(paths)-1 || i >= len(paths))
+			f.look(i >= len(paths)-1)
 		}
 		files = append(files, f)
 	}

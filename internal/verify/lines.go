@@ -34,8 +34,7 @@ type collation struct {
 	job      string
 	file     int
 	complete bool   // every record must have a line, because the job is Completed or its output is in OpenAI's lines
-	code     string // of records that were never tried, in OpenAI's lines; "": such records have no line
-	message  string // likewise
+	never    []byte // what follows the head of the line of a record that was never tried, in OpenAI's lines; nil: such records have no line
 	silent   bool   // lines may lack modelInput: the manifest counts such lines
 	in       *jsonl.Scanner
 	inName   string
@@ -62,11 +61,11 @@ type trace struct {
 }
 
 func newCollation(v *checker, m batholith.Manifest, file int, in, out *stream) *collation {
-	code, message := m.Batholith.Status.Untried()
-	if m.Batholith.OutputLines != batholith.LinesOpenAI {
-		code = ""
+	var never []byte
+	if code, message := m.Batholith.Status.Untried(); code != "" && m.Batholith.OutputLines == batholith.LinesOpenAI {
+		never = jsonl.AppendUntried(nil, "", batholith.RecordKey{}, nil, code, message)[len(jsonl.OpenAIHead(nil, "", batholith.RecordKey{}, nil)):]
 	}
-	return &collation{v: v, code: code, message: message, job: jobID(m), file: file, complete: m.Batholith.Status == batholith.StatusCompleted || code != "", silent: m.Batholith.WithoutInput > 0,
+	return &collation{v: v, never: never, job: jobID(m), file: file, complete: m.Batholith.Status == batholith.StatusCompleted || never != nil, silent: m.Batholith.WithoutInput > 0,
 		in: jsonl.NewScannerOf(in, m.Batholith.InputLines), inName: in.name, out: outputLines{r: bufio.NewReaderSize(out, 256<<10)}, outName: out.name,
 		seed: maphash.MakeSeed(), before: v.found.Count}
 }

@@ -159,14 +159,10 @@ func (c *collation) openAIAnswer(l *openAILines) {
 	c.tokens = c.tokens.Add(tokens)
 }
 
-// untriedTail is what follows the head of the line of a record that was never tried.
-var untriedTail = []byte(`null,"error":`)
-
 // openAIError checks the line of a record that failed or was never tried: it is written again and compared, byte for byte.
 func (c *collation) openAIError(l *openAILines) {
-	want := jsonl.AppendUntried(nil, c.job, batholith.RecordKey{}, nil, c.code, c.message)
 	after := l.line[len(c.head):]
-	if c.code != "" && bytes.Equal(after, want[bytes.Index(want, untriedTail):]) {
+	if c.never != nil && bytes.Equal(after, c.never) {
 		c.untried++
 		return
 	}
