@@ -48,7 +48,7 @@ func estimates(gathered []localFile, s submission, price batholith.Price) *estim
 	at := int64(0) // of the file within all
 	for _, f := range all {
 		for _, p := range stretches(at, f.bytes, e.Bytes) {
-			n, size := weighStretch(f.path, p.from, p.bytes, batholith.Lines(s.tags[batholith.InputTag]), b)
+			n, size := weighStretch(f.path, p, batholith.Lines(s.tags[batholith.InputTag]), b)
 			records, read = records+n, read+size
 		}
 		at += f.bytes
@@ -76,17 +76,21 @@ func estimates(gathered []localFile, s submission, price batholith.Price) *estim
 }
 
 // stretch is a part of a file.
-type stretch struct{ from, bytes int64 }
+type stretch struct {
+	from, bytes int64
+	inside      bool // the file goes on behind it
+}
 
 // stretches returns the parts to read of a file, which begins at a place of all bytes.
 func stretches(at, size, all int64) (parts []stretch) {
 	if all <= wholeBytes {
-		return []stretch{{0, size}}
+		return []stretch{{bytes: size}}
 	}
 	const n = wholeBytes / stretchBytes
 	for i := range int64(n) {
 		if place := all / n * i; place >= at && place < at+size {
-			parts = append(parts, stretch{place - at, min(stretchBytes, at+size-place)})
+			rest := at + size - place
+			parts = append(parts, stretch{place - at, min(stretchBytes, rest), rest > stretchBytes})
 		}
 	}
 	return parts
@@ -94,22 +98,22 @@ func stretches(at, size, all int64) (parts []stretch) {
 
 // weighStretch weighs the whole lines of a part of a file, and returns how many records they are and how many bytes. A file that cannot be read
 // counts nothing: the upload tells.
-func weighStretch(path string, from, size int64, lines batholith.Lines, b *bodies) (records, read int64) {
+func weighStretch(path string, p stretch, lines batholith.Lines, b *bodies) (records, read int64) {
 	f, err := os.Open(path)
 	if err != nil {
 		return 0, 0
 	}
 	defer f.Close()
-	data, err := io.ReadAll(io.NewSectionReader(f, from, size))
+	data, err := io.ReadAll(io.NewSectionReader(f, p.from, p.bytes))
 	if err != nil {
 		return 0, 0
 	}
-	if from > 0 { // the first line begins before it
+	if p.from > 0 { // the first line begins before it
 		_, data, _ = bytes.Cut(data, []byte("\n"))
 	}
 	for len(data) > 0 {
 		line, rest, whole := bytes.Cut(data, []byte("\n"))
-		if !whole && size == stretchBytes { // it ends behind the stretch
+		if !whole && p.inside { // it ends behind the stretch
 			break
 		}
 		read += int64(len(data) - len(rest))
@@ -140,7 +144,7 @@ func (b *bodies) weigh(input []byte) dialect.Tokens {
 	return in
 }
 
-// String is the estimate in one line, with the caps that the job will have.
+// String is the estimate in one line.
 func (e *estimate) String() string {
 	about := ""
 	if e.sampled {

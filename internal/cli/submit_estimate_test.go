@@ -32,7 +32,7 @@ func TestTheEstimateOfALargeInputIsThatOfAllOfIt(t *testing.T) {
 	whole := &bodies{}
 	read := int64(0)
 	for _, f := range gathered {
-		_, n := weighStretch(f.path, 0, f.bytes, batholith.LinesBedrock, whole)
+		_, n := weighStretch(f.path, stretch{bytes: f.bytes}, batholith.LinesBedrock, whole)
 		read += n
 	}
 	near := func(what string, got, want int64) {
@@ -63,6 +63,21 @@ func TestTheEstimateOfALargeInputIsThatOfAllOfIt(t *testing.T) {
 	}
 	if total > wholeBytes {
 		t.Errorf("%d bytes are read", total)
+	}
+}
+
+// The last line of a file needs no newline, whatever the size of the file.
+func TestTheLastLineIsEstimated(t *testing.T) {
+	for _, size := range []int{100, stretchBytes - 1, stretchBytes, stretchBytes + 1} {
+		line := `{"recordId":"1","modelInput":{"prompt":""}}`
+		line = strings.Replace(line, `""`, `"`+strings.Repeat("a", size-len(line))+`"`, 1)
+		path := filepath.Join(t.TempDir(), "a.jsonl")
+		if err := os.WriteFile(path, []byte(line), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if e := estimates([]localFile{{path: path, key: "a.jsonl", bytes: int64(size)}}, submission{}, batholith.Price{}); e == nil || e.Records != 1 {
+			t.Errorf("%d bytes: %v", size, e)
+		}
 	}
 }
 
