@@ -2,9 +2,7 @@ package cli
 
 import (
 	"context"
-	"maps"
 	"net/http"
-	"slices"
 
 	"github.com/batholith/batholith/internal/authz"
 	"github.com/batholith/batholith/internal/bedrock"
@@ -28,16 +26,11 @@ func (s *service) openAIJanitor() *openai.Janitor {
 // filesBuckets are the buckets with files of all accounts of the settings. On an external S3 only the account of the service has files.
 func (s *service) filesBuckets() (all []blob.Bucket) {
 	c := s.settings()
-	accounts := map[string]bool{c.Account: true}
+	accounts := []string{c.Account}
 	if s.s3 != nil {
-		for _, k := range c.Credentials {
-			accounts[k.Account] = true
-		}
-		for _, k := range c.APIKeys {
-			accounts[k.Account] = true
-		}
+		accounts = accountsOf(c)
 	}
-	for _, account := range slices.Sorted(maps.Keys(accounts)) {
+	for _, account := range accounts {
 		if b, ok := s.places.Bucket(s.filesRole(account), s.filesBucket(account)); ok {
 			all = append(all, b)
 		}
