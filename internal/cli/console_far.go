@@ -127,8 +127,8 @@ func (f far) permitted(ctx context.Context, r authz.Request, resource string) er
 	r.Who = authz.Identity{Account: f.who.Account, Principal: f.who.Principal, Groups: f.who.Groups}
 	d := onTrail{narrowing{f.s.policy, f.s.settings}}.Decide(ctx, r)
 	caller := s3Caller(f.s.settings(), bedrock.Caller{Account: f.who.Account, Principal: f.who.Principal, Groups: f.who.Groups})
-	switch own := slices.Contains(f.who.Groups, f.role); {
-	case !caller.Role && d.Allowed, caller.Role && len(d.Policies) > 0 && d.Allowed, caller.Role && own && !d.Explicit:
+	own := caller.Role && slices.Contains(f.who.Groups, f.role)
+	if own && !d.Explicit || d.Allowed && (!caller.Role || len(d.Policies) > 0) {
 		return nil
 	}
 	return bedrock.AccessDenied("%s", d.Refusal(r, resource))

@@ -148,18 +148,8 @@ func (a *app) runTable(ctx context.Context, o localOptions, r *recipe, t tableOp
 	if err != nil {
 		return err
 	}
-	if source == "-" && r.from == "" {
-		return &usageError{reason: "the format of stdin is not known", remedy: "name it: --from " + strings.Join(records.Formats, "|")}
-	}
-	if _, err := formatFlag("from", r.from); err != nil {
+	if err := r.checkSource(ctx, source); err != nil { // before anything is written
 		return err
-	}
-	if source != "-" { // before anything is written
-		s, err := r.source(ctx, source)
-		if err != nil {
-			return err
-		}
-		s.Close()
 	}
 	w, err := openWork(o.Output, source)
 	if err != nil {
@@ -175,7 +165,6 @@ func (a *app) runTable(ctx context.Context, o localOptions, r *recipe, t tableOp
 		if _, err := placeFile(t.source+".new", t.source); err != nil {
 			return err
 		}
-		t.from = r.from
 	}
 	before, err := lookAtTable(t.source)
 	if err != nil {
@@ -212,6 +201,21 @@ func (a *app) runTable(ctx context.Context, o localOptions, r *recipe, t tableOp
 	var unfinished *endedError
 	if err == nil || errors.As(err, &unfinished) {
 		w.remove()
+	}
+	return err
+}
+
+// checkSource finds mistakes in what names the table and its format.
+func (r *recipe) checkSource(ctx context.Context, source string) error {
+	if source == "-" && r.from == "" {
+		return &usageError{reason: "the format of stdin is not known", remedy: "name it: --from " + strings.Join(records.Formats, "|")}
+	}
+	if _, err := formatFlag("from", r.from); err != nil || source == "-" {
+		return err
+	}
+	s, err := r.source(ctx, source)
+	if err == nil {
+		s.Close()
 	}
 	return err
 }
