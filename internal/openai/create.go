@@ -76,34 +76,19 @@ func (h *handler) createBatch(ctx context.Context, c *call) error {
 		return err
 	}
 	made := batholith.Batch{OutputExpires: expires, Metadata: in.Metadata, Window: in.Window, Endpoint: in.Endpoint}
-	input, output := in.Input, ""
-	bucket, key, isURI := splitURI(input)
-	if isURI && expires > 0 {
-		return wrong("output_expires_after", "output_expires_after is for batches over uploaded files: the output of this one is in your own bucket. Leave it out, and delete the output, or let a lifecycle rule of the bucket do it.")
-	}
-	if isURI {
-		output = input[:strings.LastIndexByte(input, '/')+1]
-	} else {
-		f, err := h.file(ctx, c.who, input, ActionRead)
-		if err != nil {
-			return err
-		}
-		if f.purpose() != purposeInput {
-			return wrong("input_file_id", "File %s has the purpose %s; a batch reads a file of the purpose batch.", show(input), f.purpose())
-		}
-		made.File = f.id
-		bucket, key = h.Bucket(c.who.Account), f.key
-		input, output = "s3://"+bucket+"/"+key, "s3://"+bucket+"/"+outputsOf(expires)
+	at, err := h.placeOf(ctx, c, in.Input, &made)
+	if err != nil {
+		return err
 	}
 	model := c.r.Header.Get(headerModel)
 	if model == "" {
-		if model, err = h.modelOf(ctx, c.who, bucket, key); err != nil {
+		if model, err = h.modelOf(ctx, c.who, at.bucket, at.key); err != nil {
 			return err
 		}
 	}
 	role := c.r.Header.Get(headerRole)
 	if role == "" {
-		if isURI && h.Profile == bedrock.ProfileAWS {
+		if made.File == "" && h.Profile == bedrock.ProfileAWS {
 			return wrong(headerRole, "The header %s is missing: the role that reads the input and writes the output.", headerRole)
 		}
 		role = h.Role(c.who.Account)
@@ -113,8 +98,8 @@ func (h *handler) createBatch(ctx context.Context, c *call) error {
 		return err
 	}
 	members := map[string]any{"roleArn": role, "modelId": model, "timeoutDurationInHours": float64(hours), "tags": tags,
-		"inputDataConfig":  map[string]any{"s3InputDataConfig": map[string]any{"s3Uri": input}},
-		"outputDataConfig": map[string]any{"s3OutputDataConfig": map[string]any{"s3Uri": output}}}
+		"inputDataConfig":  map[string]any{"s3InputDataConfig": map[string]any{"s3Uri": at.input}},
+		"outputDataConfig": map[string]any{"s3OutputDataConfig": map[string]any{"s3Uri": at.output}}}
 	if kms := c.r.Header.Get(headerKMS); kms != "" {
 		members["outputDataConfig"].(map[string]any)["s3OutputDataConfig"].(map[string]any)["s3EncryptionKeyId"] = kms
 	}
@@ -135,6 +120,32 @@ func (h *handler) createBatch(ctx context.Context, c *call) error {
 		return err
 	}
 	return h.answerBatch(ctx, c, j)
+}
+
+// batchPlace is where a batch reads and writes.
+type batchPlace struct {
+	input, output string // URIs
+	bucket, key   string // of the input
+}
+
+// placeOf returns the place of a batch over an uploaded file, whose id it sets in made, or over an S3 URI.
+func (h *handler) placeOf(ctx context.Context, c *call, input string, made *batholith.Batch) (p batchPlace, err error) {
+	if bucket, key, ok := splitURI(input); ok {
+		if made.OutputExpires > 0 {
+			return p, wrong("output_expires_after", "output_expires_after is for batches over uploaded files: the output of this one is in your own bucket. Leave it out, and delete the output, or let a lifecycle rule of the bucket do it.")
+		}
+		return batchPlace{input, input[:strings.LastIndexByte(input, '/')+1], bucket, key}, nil
+	}
+	f, err := h.file(ctx, c.who, input, ActionRead)
+	if err != nil {
+		return p, err
+	}
+	if f.purpose() != purposeInput {
+		return p, wrong("input_file_id", "File %s has the purpose %s; a batch reads a file of the purpose batch.", show(input), f.purpose())
+	}
+	made.File = f.id
+	below := "s3://" + h.Bucket(c.who.Account) + "/"
+	return batchPlace{below + f.key, below + outputsOf(made.OutputExpires), h.Bucket(c.who.Account), f.key}, nil
 }
 
 // answerBatch answers a batch that the caller has just created. The policies may not permit to get it: then its times are not known.
