@@ -179,45 +179,9 @@ func (s *service) work(ctx context.Context, api, scrapes, profiles net.Listener,
 	if s.s3 != nil {
 		s.places.Near = s.s3.Near
 	}
-	s.servers = managed.New(managed.Options{})
-	o, ring, err := engineOptionsWith(s.o.Config, s.servers)
+	o, err := s.engineOptions()
 	if err != nil {
 		return err
-	}
-	s.dataKeys = ring
-	if s.keys != nil {
-		o.Keys = s.keys
-	}
-	if s.o.Config.Worker() { // which starts model servers
-		s.models = o.Models
-	}
-	if s.metrics != nil {
-		s.places.Watch = s.metrics.Bucket
-	}
-	o.Listener = s.listener()
-	if s.traces != nil {
-		o.Tracer, o.Trace = s.traces, s.traces.Of
-	}
-	o.API, o.Worker, o.Log, o.Store, o.Dir = s.o.Config.API(), s.o.Config.Worker(), s.o.Log, s.store, s.o.Config.Data
-	o.Shared, o.Clock = s.o.Config.Postgres(), &s.clock
-	o.Subnets, o.SecurityGroups = within(s.o.Config.Network)
-	if o.Receivers, err = receivers(s.o.Config); err != nil {
-		return err
-	}
-	s.receivers = o.Receivers
-	o.Account = s.o.Config.Account
-	o.Sample = func(j batholith.Job) int { return s.settings().Sample(j) }
-	o.Price = func(names ...string) batholith.Price { return s.settings().Price(names...) }
-	o.Caps = func(j batholith.Job) []batholith.Cap { return s.settings().Caps(j) }
-	o.Retention = func() (time.Duration, int) { r := s.settings().Retention; return r.JobsAfter, r.JobsKeep }
-	o.EventsAge = func() time.Duration { return s.settings().Retention.EventsAfter }
-	o.Place, o.Access, o.Roles, o.Media = s.places.Open, s.places.Access, s.places, s.callMedia
-	s.places.Networks = o.Networks
-	if !s.o.Config.Postgres() { // else jobs go on at other workers while this machine's disk is full
-		o.Notice = s.o.Notice
-	}
-	if s.policy != nil {
-		o.Authorizer = onTrail{narrowing{s.policy, s.settings}}
 	}
 	if s.engine, err = engine.New(o); err != nil {
 		return err
@@ -263,6 +227,51 @@ func (s *service) work(ctx context.Context, api, scrapes, profiles net.Listener,
 		m.Flush(ctx)
 	}
 	return err
+}
+
+// engineOptions connects the engine with the parts that are open. Functions among the options follow the present settings.
+func (s *service) engineOptions() (engine.Options, error) {
+	s.servers = managed.New(managed.Options{})
+	o, ring, err := engineOptionsWith(s.o.Config, s.servers)
+	if err != nil {
+		return o, err
+	}
+	s.dataKeys = ring
+	if s.keys != nil {
+		o.Keys = s.keys
+	}
+	if s.o.Config.Worker() { // which starts model servers
+		s.models = o.Models
+	}
+	if s.metrics != nil {
+		s.places.Watch = s.metrics.Bucket
+	}
+	o.Listener = s.listener()
+	if s.traces != nil {
+		o.Tracer, o.Trace = s.traces, s.traces.Of
+	}
+	o.API, o.Worker, o.Log, o.Store, o.Dir = s.o.Config.API(), s.o.Config.Worker(), s.o.Log, s.store, s.o.Config.Data
+	o.Shared, o.Clock = s.o.Config.Postgres(), &s.clock
+	o.Subnets, o.SecurityGroups = within(s.o.Config.Network)
+	if o.Receivers, err = receivers(s.o.Config); err != nil {
+		return o, err
+	}
+	s.receivers = o.Receivers
+	o.Account = s.o.Config.Account
+	o.Sample = func(j batholith.Job) int { return s.settings().Sample(j) }
+	o.Price = func(names ...string) batholith.Price { return s.settings().Price(names...) }
+	o.Caps = func(j batholith.Job) []batholith.Cap { return s.settings().Caps(j) }
+	o.Retention = func() (time.Duration, int) { r := s.settings().Retention; return r.JobsAfter, r.JobsKeep }
+	o.EventsAge = func() time.Duration { return s.settings().Retention.EventsAfter }
+	o.Place, o.Access, o.Roles, o.Media = s.places.Open, s.places.Access, s.places, s.callMedia
+	s.places.Networks = o.Networks
+	if !s.o.Config.Postgres() { // else jobs go on at other workers while this machine's disk is full
+		o.Notice = s.o.Notice
+	}
+	if s.policy != nil {
+		o.Authorizer = onTrail{narrowing{s.policy, s.settings}}
+	}
+	return o, nil
 }
 
 // startS3 starts the embedded S3 and returns its URL, or returns the URL of the external one. The S3 runs until
