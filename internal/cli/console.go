@@ -206,7 +206,7 @@ func (s *service) validateUpload(ctx context.Context, path, name, model string, 
 	c, a := s.settings(), &app{stdout: io.Discard, stderr: io.Discard}
 	family := familyNamed(c, model)
 	if typ == "" {
-		if typ = batholith.InvokeModel; dialect.TypeOf(family, firstInput(path)) == batholith.Converse {
+		if typ = batholith.InvokeModel; dialect.TypeOf(family, lineFormAt(path, name).input) == batholith.Converse {
 			typ = batholith.Converse
 		}
 	}

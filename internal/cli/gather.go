@@ -1,13 +1,8 @@
 package cli
 
 import (
-	"bufio"
-	"bytes"
 	"cmp"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -229,17 +224,13 @@ func parseType(s string) (batholith.InvocationType, error) {
 
 // invocationType returns the type that was asked for. Otherwise it detects the type from the body of the first
 // record, for a model of the family, and prints a line if it is Converse.
-func (a *app) invocationType(asked batholith.InvocationType, family string, gathered []localFile) batholith.InvocationType {
+func (a *app) invocationType(asked batholith.InvocationType, family string, form lineForm) batholith.InvocationType {
 	if asked != "" {
 		return asked
 	}
-	for _, f := range gathered {
-		if strings.HasSuffix(f.key, inputSuffix) && dialect.TypeOf(family, firstInput(f.path)) == batholith.Converse {
-			plain.Fprintf(a.stderr, "the first record of %s has a Converse body: --type Converse is assumed\n", f.name())
-			return batholith.Converse
-		} else if strings.HasSuffix(f.key, inputSuffix) {
-			break
-		}
+	if dialect.TypeOf(family, form.input) == batholith.Converse {
+		plain.Fprintf(a.stderr, "the first record of %s has a Converse body: --type Converse is assumed\n", form.file)
+		return batholith.Converse
 	}
 	return batholith.InvokeModel
 }
@@ -259,28 +250,4 @@ func familyNamed(c *config.Config, name string) string {
 		}
 	}
 	return dialect.FamilyOf(name)
-}
-
-// firstRecordBytes is the most that detection reads of a file, in bytes. A longer first record counts as
-// InvokeModel.
-const firstRecordBytes = 1 << 20
-
-// firstInput returns the modelInput of a file's first record, or nil if the file or the line cannot be read.
-func firstInput(path string) []byte {
-	f, err := files.Open(path)
-	if err != nil {
-		return nil
-	}
-	defer f.Close()
-	line, err := bufio.NewReaderSize(io.LimitReader(f, firstRecordBytes), 1<<16).ReadBytes('\n')
-	if err != nil && !errors.Is(err, io.EOF) {
-		return nil
-	}
-	var record struct {
-		ModelInput json.RawMessage `json:"modelInput"`
-	}
-	if json.Unmarshal(bytes.TrimPrefix(line, []byte("\xef\xbb\xbf")), &record) != nil {
-		return nil
-	}
-	return record.ModelInput
 }

@@ -117,10 +117,10 @@ func TestConverseBodiesAreTold(t *testing.T) {
 			t.Fatal(err)
 		}
 		a := &app{stderr: io.Discard}
-		if got := a.invocationType("", c.family, files); got != c.want {
+		if got := a.invocationType("", c.family, lineFormOf(files)); got != c.want {
 			t.Errorf("%s %s: %s, want %s", c.family, c.line, got, c.want)
 		}
-		if got := a.invocationType(batholith.Converse, c.family, files); got != batholith.Converse {
+		if got := a.invocationType(batholith.Converse, c.family, lineFormOf(files)); got != batholith.Converse {
 			t.Errorf("%s: what was asked for became %s", c.line, got)
 		}
 	}

@@ -18,9 +18,13 @@ import (
 	"github.com/batholith/batholith/internal/words"
 )
 
+// firstRecordBytes is the most that detection reads of a file, in bytes. A longer first record counts as InvokeModel.
+const firstRecordBytes = 1 << 20
+
 // lineForm is the form of the lines of an input, by its first line. The zero value is Bedrock's.
 type lineForm struct {
 	lines batholith.Lines
+	input []byte                   // modelInput of the line; nil: none, or not known
 	typ   batholith.InvocationType // of the endpoint of OpenAI's lines; "": Bedrock's
 	model string                   // that OpenAI's lines name; "": none
 	file  string                   // in which the line is, as people know it
@@ -31,7 +35,8 @@ func (f lineForm) openAI() bool { return f.lines == batholith.LinesOpenAI }
 
 // formIn recognises the form by the first line that is not blank. OpenAI's lines have a body, and a custom_id or a url. A line of more than
 // firstRecordBytes, and one that is not JSON, counts as Bedrock's.
-func formIn(r io.Reader, name string) (f lineForm) {
+func formIn(r io.Reader, name string) lineForm {
+	f := lineForm{file: name}
 	in := bufio.NewReaderSize(io.LimitReader(r, firstRecordBytes), 1<<16)
 	var line []byte
 	for len(bytes.TrimSpace(line)) == 0 {
@@ -49,10 +54,12 @@ func formIn(r io.Reader, name string) (f lineForm) {
 			Model string `json:"model"`
 		} `json:"body"`
 	}
-	if json.Unmarshal(line, &record) != nil || record.Body == nil || record.Input != nil || record.ID == nil && record.URL == nil {
+	err := json.Unmarshal(line, &record)
+	f.input = record.Input // also beside members of other types
+	if err != nil || record.Body == nil || record.Input != nil || record.ID == nil && record.URL == nil {
 		return f
 	}
-	f = lineForm{lines: batholith.LinesOpenAI, typ: batholith.ChatCompletions, model: record.Body.Model, file: name}
+	f.lines, f.typ, f.model = batholith.LinesOpenAI, batholith.ChatCompletions, record.Body.Model
 	if record.URL != nil {
 		if typ := batholith.TypeOfEndpoint(*record.URL); typ != "" {
 			f.typ = typ
@@ -67,14 +74,19 @@ func lineFormOf(gathered []localFile) lineForm {
 		if !strings.HasSuffix(g.key, inputSuffix) {
 			continue
 		}
-		file, err := files.Open(g.path)
-		if err != nil {
-			return lineForm{} // the later reader reports why
-		}
-		defer file.Close()
-		return formIn(file, g.name())
+		return lineFormAt(g.path, g.name())
 	}
 	return lineForm{}
+}
+
+// lineFormAt is the form of the file at path, which people know by name.
+func lineFormAt(path, name string) lineForm {
+	file, err := files.Open(path)
+	if err != nil {
+		return lineForm{} // the later reader reports why
+	}
+	defer file.Close()
+	return formIn(file, name)
 }
 
 // typed returns the type of a job over lines of this form, and says on stderr if they are OpenAI's. then is what follows from that.

@@ -148,7 +148,7 @@ func (a *app) runJob(ctx context.Context, o localOptions) (sum summary, err erro
 	if o.Model, err = a.modelFor(o.Config, form, o.Model); err != nil {
 		return sum, err
 	}
-	o.Type = a.invocationType(o.Type, familyNamed(o.Config, o.Model), files)
+	o.Type = a.invocationType(o.Type, familyNamed(o.Config, o.Model), form)
 	p := a.newProgress()
 	defer p.done()
 	defer p.followSize()()

@@ -220,10 +220,10 @@ func (a *app) submit(ctx context.Context, c *clients, s submission) error {
 		if err != nil {
 			return err
 		}
-		if s.typ, err = s.takeForm(a, form); err != nil {
+		if err := s.takeForm(a, form); err != nil {
 			return err
 		}
-		s.typ = a.invocationType(s.typ, familyNamed(nil, s.model), gathered)
+		s.typ = a.invocationType(s.typ, familyNamed(nil, s.model), form)
 		if _, err := c.api(); err != nil {
 			return err
 		}
@@ -248,11 +248,11 @@ func (a *app) submit(ctx context.Context, c *clients, s submission) error {
 	return a.follow(ctx, c, s, arn)
 }
 
-// takeForm sets the tags of a job over OpenAI's lines, unless the user gives them. It returns the type of the job for the server: the tags say
-// that of OpenAI's lines.
-func (s *submission) takeForm(a *app, form lineForm) (batholith.InvocationType, error) {
+// takeForm sets the tags of a job over OpenAI's lines, unless the user gives them, and the type: the tags say what the bodies are, so that the
+// server gets the usual one.
+func (s *submission) takeForm(a *app, form lineForm) error {
 	if !form.openAI() {
-		return s.typ, nil
+		return nil
 	}
 	var assumed []string
 	tags := maps.Clone(s.tags)
@@ -266,7 +266,7 @@ func (s *submission) takeForm(a *app, form lineForm) (batholith.InvocationType, 
 		}
 	}
 	if said := tags[batholith.InputTag]; said != "" && said != string(batholith.LinesOpenAI) {
-		return s.typ, nil // the server's validation says what is wrong
+		return nil // the server's validation says what is wrong
 	}
 	if tags[batholith.InputTag] == "" { // who names the form of the input has said all
 		set(batholith.InputTag, string(batholith.LinesOpenAI))
@@ -280,10 +280,10 @@ func (s *submission) takeForm(a *app, form lineForm) (batholith.InvocationType, 
 		then = ": " + strings.Join(assumed, " ") + " is assumed"
 	}
 	if _, err := form.typed(a, s.typ, then); err != nil {
-		return "", err
+		return err
 	}
-	s.tags = tags
-	return batholith.InvokeModel, nil
+	s.tags, s.typ = tags, batholith.InvokeModel
+	return nil
 }
 
 // stem returns the last element of a path or URI without .jsonl, as the beginning of a job's name.

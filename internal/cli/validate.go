@@ -138,7 +138,7 @@ func (v *validator) find(ctx context.Context, args []string, typ *batholith.Invo
 			return nil, err
 		}
 		v.form = form
-		*typ = v.app.invocationType(*typ, v.family, gathered)
+		*typ = v.app.invocationType(*typ, v.family, form)
 		if all, err = localInputs(ctx, gathered); err != nil {
 			return nil, err
 		}
