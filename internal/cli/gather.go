@@ -239,15 +239,26 @@ func (a *app) invocationType(asked batholith.InvocationType, family string, form
 // family that its id implies, or "" if it implies none. Aliases, ARNs and ids with a geography prefix are
 // understood.
 func familyNamed(c *config.Config, name string) string {
-	if c == nil || name == "" && len(c.Models) == 0 {
-		return dialect.FamilyOf(name)
+	if c != nil && name == "" && len(c.Models) == 1 {
+		name = c.Models[0].ID
 	}
-	bare, _ := dialect.CutGeography(dialect.LastPart(name))
-	for _, m := range c.Models {
-		named := slices.Concat([]string{m.ID}, m.Aliases)
-		if name == "" && len(c.Models) == 1 || slices.Contains(named, name) || slices.Contains(named, dialect.LastPart(name)) || slices.Contains(named, bare) {
-			return cmp.Or(m.Family, dialect.FamilyOf(m.ID))
-		}
+	if m := modelNamed(c, name); m != nil {
+		return cmp.Or(m.Family, dialect.FamilyOf(m.ID))
 	}
 	return dialect.FamilyOf(name)
+}
+
+// modelNamed returns the model of the settings with this name, or nil. It understands the names that familyNamed does.
+func modelNamed(c *config.Config, name string) *config.Model {
+	if c == nil {
+		return nil
+	}
+	bare, _ := dialect.CutGeography(dialect.LastPart(name))
+	for i, m := range c.Models {
+		named := slices.Concat([]string{m.ID}, m.Aliases)
+		if slices.Contains(named, name) || slices.Contains(named, dialect.LastPart(name)) || slices.Contains(named, bare) {
+			return &c.Models[i]
+		}
+	}
+	return nil
 }

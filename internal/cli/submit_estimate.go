@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"slices"
 	"strings"
 
 	"github.com/batholith/batholith"
@@ -204,10 +203,13 @@ func (a *app) priceOf(t target, model string) batholith.Price {
 	if err != nil { // connect has told
 		return batholith.Price{}
 	}
-	for _, m := range c.Models {
-		if m.ID == model || slices.Contains(m.Aliases, model) {
-			return c.Price(append([]string{m.ID}, m.Aliases...)...)
-		}
+	return priceNamed(c, model)
+}
+
+// priceNamed is the price that a job takes whose model has this name: that of the model's id, otherwise that of the name.
+func priceNamed(c *config.Config, model string) batholith.Price {
+	if m := modelNamed(c, model); m != nil {
+		return c.Price(m.ID, model)
 	}
 	return c.Price(model)
 }

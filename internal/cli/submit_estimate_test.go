@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/batholith/batholith"
+	"github.com/batholith/batholith/internal/config"
 )
 
 // Of a large input only samples are read, and the estimate is near what all of it gives.
@@ -90,6 +91,36 @@ func TestAnInputWithoutRecordsHasNoEstimate(t *testing.T) {
 	for _, f := range []localFile{{path: path, key: "a.jsonl", bytes: 13}, {path: path + ".gone", key: "b.jsonl", bytes: 13}} {
 		if e := estimates([]localFile{f}, submission{}, batholith.Price{}); e != nil {
 			t.Errorf("%s: %s", f.path, e)
+		}
+	}
+}
+
+// The estimate takes the price that the job will take: by the model's id, or by the name that the job has.
+func TestTheEstimateHasThePriceOfTheJob(t *testing.T) {
+	one := func(names ...string) *config.Config {
+		c := &config.Config{Models: []config.Model{{ID: "m.one", Aliases: []string{"one", "first"}}}}
+		for _, name := range names {
+			c.Prices = append(c.Prices, config.Price{Model: name, Input: "2", Output: "3"})
+		}
+		return c
+	}
+	for _, c := range []struct {
+		settings *config.Config
+		model    string
+		priced   bool
+	}{
+		{one("m.one"), "m.one", true},
+		{one("m.one"), "first", true},
+		{one("m.one"), "us.m.one", true},
+		{one("m.one"), "arn:aws:bedrock:us-east-1::foundation-model/m.one", true},
+		{one("one"), "one", true},
+		{one("one"), "m.one", false},
+		{one("one"), "first", false},
+		{one("m.two"), "m.two", true},
+		{one(), "m.one", false},
+	} {
+		if got := priceNamed(c.settings, c.model) != (batholith.Price{}); got != c.priced {
+			t.Errorf("%s with prices of %v: priced %t", c.model, c.settings.Prices, got)
 		}
 	}
 }
