@@ -106,7 +106,7 @@ func (a *API) mayBackend(ctx context.Context, action string) error {
 
 // tellBackends adds the model servers to which a job's records go to an answer about a job that has not ended.
 func tellBackends(out *bedrock.JobSummary, states []batholith.BackendState) {
-	if len(states) == 0 || out.Status.Terminal() {
+	if len(states) == 0 {
 		return
 	}
 	if out.Batholith == nil {

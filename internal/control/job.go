@@ -26,7 +26,9 @@ func (a *API) GetModelInvocationJob(ctx context.Context, in *bedrock.GetModelInv
 	}
 	out := a.summary(j, a.forecasts(ctx, j))
 	tellUsage(&out, a.jobUsage(ctx, account, j)[j.ID])
-	tellBackends(&out, a.backendsOf(j.ModelID))
+	if !j.Status.Terminal() {
+		tellBackends(&out, a.backendsOf(j.ModelID))
+	}
 	return &out, nil
 }
 

@@ -45,7 +45,10 @@ func (a *API) ListModelInvocationJobs(ctx context.Context, in *bedrock.ListModel
 	for i, j := range jobs {
 		out.InvocationJobSummaries[i] = a.summary(j, forecasts)
 		tellUsage(&out.InvocationJobSummaries[i], usage[j.ID])
-		if _, known := servers[j.ModelID]; !known && !j.Status.Terminal() {
+		if j.Status.Terminal() {
+			continue
+		}
+		if _, known := servers[j.ModelID]; !known {
 			servers[j.ModelID] = a.backendsOf(j.ModelID)
 		}
 		tellBackends(&out.InvocationJobSummaries[i], servers[j.ModelID])

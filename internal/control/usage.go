@@ -107,13 +107,18 @@ func tellUsage(s *bedrock.JobSummary, u *bedrock.JobUsage) {
 	s.Batholith.Usage = u
 }
 
-// jobUsage returns what the records of jobs took so far, by job. An error is only logged by the caller: the jobs are told without it.
+// jobUsage returns what the records of jobs took so far, by job. After an error the jobs are told without it.
 func (a *API) jobUsage(ctx context.Context, account string, jobs ...batholith.Job) map[string]*bedrock.JobUsage {
-	ids := make([]string, len(jobs))
-	for i, j := range jobs {
-		ids[i] = j.ID
-	}
 	usage := map[string]*bedrock.JobUsage{}
+	var ids []string
+	for _, j := range jobs {
+		if j.Status != batholith.StatusSubmitted && j.Status != batholith.StatusValidating && j.Status != batholith.StatusScheduled { // before, no record is stored
+			ids = append(ids, j.ID)
+		}
+	}
+	if len(ids) == 0 {
+		return usage
+	}
 	all, err := a.Store.Spent(ctx, batholith.SpentQuery{Account: account, Jobs: ids, ByJob: true})
 	if err != nil {
 		return usage
