@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"database/sql"
-	"fmt"
 	"math"
 
 	"github.com/batholith/batholith"
@@ -95,13 +94,12 @@ func (s *Store) usedOf(ctx context.Context, tx *sql.Tx, worker string, j batholi
 	return used, err
 }
 
+// takenSums are what counts of the records that a cap is about.
+var takenSums = halves("input", "output", "cache_read", "wasted_input", "wasted_output", "wasted_cache_read")
+
 // takenQuery adds up, by price, what records took of what is capped. scope is the column that says whose they are.
 func takenQuery(scope string) string {
-	sums := ""
-	for _, column := range []string{"input", "output", "cache_read", "wasted_input", "wasted_output", "wasted_cache_read"} {
-		sums += fmt.Sprintf(", sum(%[1]s >> 32), sum(%[1]s & 4294967295)", column)
-	}
-	return `SELECT price` + sums + ` FROM job_usage WHERE account = $1 AND ` + scope + ` = $2 AND day >= $3 GROUP BY price`
+	return `SELECT price` + takenSums + ` FROM job_usage WHERE account = $1 AND ` + scope + ` = $2 AND day >= $3 GROUP BY price`
 }
 
 // Unreserve gives up what a worker has reserved for a job. Everything that it finished is committed.

@@ -45,6 +45,17 @@ func (s *Store) spend(ctx context.Context, tx *sql.Tx, c batholith.Commit) error
 	return err
 }
 
+// halves are the sums of columns, the high and the low 32 bits of each apart: a sum of two 64-bit numbers may be too large for SQL. See [joined].
+func halves(columns ...string) string {
+	var b strings.Builder
+	for _, c := range columns {
+		fmt.Fprintf(&b, ", sum(%[1]s >> 32), sum(%[1]s & 4294967295)", c)
+	}
+	return b.String()
+}
+
+var spentSums = halves(spentColumns...)
+
 // spentQuery is the statement of Spent, with its arguments.
 func spentQuery(q batholith.SpentQuery) (query string, args []any) {
 	var names []string
@@ -60,9 +71,6 @@ func spentQuery(q batholith.SpentQuery) (query string, args []any) {
 		day, names = "day", append(names, "day")
 	}
 	columns := []string{day, name(q.ByPrincipal, "principal"), name(q.ByModel, "model"), name(q.ByJob, "job"), "price"}
-	for _, c := range spentColumns {
-		columns = append(columns, "sum("+c+" >> 32)", "sum("+c+" & 4294967295)") // a sum of two 64-bit numbers may be too large for SQL
-	}
 	where := []string{"account = $1", "day >= $2"}
 	args = []any{q.Account, q.Since}
 	arg := func(condition string, v any) {
@@ -84,7 +92,7 @@ func spentQuery(q batholith.SpentQuery) (query string, args []any) {
 		where = append(where, "job IN ("+strings.Join(append(marks, "''"), ", ")+")")
 	}
 	order := strings.Join(append(names, "price"), ", ")
-	return `SELECT ` + strings.Join(columns, ", ") + ` FROM job_usage WHERE ` + strings.Join(where, " AND ") + ` GROUP BY ` + order + ` ORDER BY ` + order, args
+	return `SELECT ` + strings.Join(columns, ", ") + spentSums + ` FROM job_usage WHERE ` + strings.Join(where, " AND ") + ` GROUP BY ` + order + ` ORDER BY ` + order, args
 }
 
 // Spent adds up what records of an account's jobs took, in groups as the query wants them, sorted by their names. Groups of different prices
@@ -93,16 +101,16 @@ func (s *Store) Spent(ctx context.Context, q batholith.SpentQuery) ([]batholith.
 	query, args := spentQuery(q)
 	all, err := read(ctx, s, func(rows *sql.Rows) (g batholith.Spent, err error) {
 		g.Account = q.Account
-		halves := make([]int64, 2*len(spentColumns))
+		parts := make([]int64, 2*len(spentColumns))
 		dst := []any{&g.Day, &g.Principal, &g.Model, &g.Job, &g.Price}
-		for i := range halves {
-			dst = append(dst, &halves[i])
+		for i := range parts {
+			dst = append(dst, &parts[i])
 		}
 		if err = rows.Scan(dst...); err != nil {
 			return g, err
 		}
 		for i, m := range spentMembers(&g) {
-			*m = joined(halves[2*i], halves[2*i+1])
+			*m = joined(parts[2*i], parts[2*i+1])
 		}
 		return g, nil
 	}, query, args...)
