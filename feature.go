@@ -16,7 +16,7 @@ const (
 	FeatureSample Feature = "canary"       // the tag batholith:canary
 	FeatureEcho   Feature = "echo"         // the tag batholith:echo
 	FeatureReuse  Feature = "reuse"        // the tag batholith:reuse
-	// FeatureEndpoint is another endpoint of OpenAI's lines than chat completions: the tag batholith:endpoint.
+	// FeatureEndpoint is the tag batholith:endpoint: an endpoint of OpenAI's lines other than chat completions.
 	FeatureEndpoint Feature = "openai-endpoint"
 )
 
@@ -58,7 +58,7 @@ func (r Request) Needs() []Feature {
 	return JoinFeatures(needs)
 }
 
-// JoinFeatures returns the features of all lists once, sorted; nil: none.
+// JoinFeatures returns the features of all lists, sorted and without duplicates. It returns nil if there are none.
 func JoinFeatures(lists ...[]Feature) []Feature {
 	all := slices.Concat(lists...)
 	slices.Sort(all)
@@ -68,7 +68,7 @@ func JoinFeatures(lists ...[]Feature) []Feature {
 	return all
 }
 
-// Lacks returns those of needs that are not among known.
+// Lacks returns the features in needs that are not in known.
 func Lacks(known, needs []Feature) (lacking []Feature) {
 	for _, f := range needs {
 		if !slices.Contains(known, f) {
@@ -78,7 +78,7 @@ func Lacks(known, needs []Feature) (lacking []Feature) {
 	return lacking
 }
 
-// FeatureList writes features for people.
+// FeatureList returns the names of features, separated by commas.
 func FeatureList(all []Feature) string {
 	names := make([]string, len(all))
 	for i, f := range all {

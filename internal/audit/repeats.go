@@ -7,28 +7,28 @@ import (
 	"time"
 )
 
-// Repeats are the requests of a reader that asks the same again and again without a person's doing, such as an open page that updates itself. Only
-// the first request leaves a line, those whose line would say something else than the line before, and one each RepeatTime. It is safe
-// for concurrent use.
+// Repeats remembers the lines of a reader that repeats its requests by itself, such as an open page that updates itself. A request leaves a line if
+// it is the first one, if its line differs from the last one of this action and resource, or if RepeatTime has passed since. It is safe for
+// concurrent use.
 type Repeats struct {
 	mu   sync.Mutex
-	last map[string]Entry // that was written, by action and resource
+	last map[string]Entry // the last line that was written, by action and resource
 }
 
-// RepeatTime is the longest time between two lines of a reader that goes on.
+// RepeatTime is the time after which a repeated request leaves a line again.
 const RepeatTime = 5 * time.Minute
 
-// mostRepeats bounds the different requests of a reader; others leave lines.
+// mostRepeats is the number of actions and resources that a reader's Repeats remembers. Requests for others always leave a line.
 const mostRepeats = 16
 
 type repeatsKey struct{}
 
-// Repeating returns a context for the requests of such a reader. A context never comes from outside the process.
+// Repeating returns a context for the requests of such a reader. Only code of this process can make one, so no client can suppress its lines.
 func Repeating(ctx context.Context, r *Repeats) context.Context {
 	return context.WithValue(ctx, repeatsKey{}, r)
 }
 
-// Repeated reports whether the line of a request with this context is to be left out. If not, it takes it for written.
+// Repeated reports whether the line of a request with this context must be left out. If not, it remembers the line as written.
 func Repeated(ctx context.Context, e Entry) bool {
 	r, _ := ctx.Value(repeatsKey{}).(*Repeats)
 	if r == nil {
@@ -50,7 +50,7 @@ func Repeated(ctx context.Context, e Entry) bool {
 	return false
 }
 
-// same reports whether two lines differ in their time and id only.
+// same reports whether two lines are equal except for their times and ids.
 func same(a, b Entry) bool {
 	a.Time, a.Request = b.Time, b.Request
 	return reflect.DeepEqual(a, b)

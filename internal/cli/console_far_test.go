@@ -81,8 +81,8 @@ func TestTheConsoleReadsAnExternalS3WithTheRoleOfTheJob(t *testing.T) {
 		status            int
 	}{
 		{"input", "s3://forbidden/in/tickets.jsonl", "is not authorized to perform: s3:GetObject", 403},
-		{"input", "s3://batholith/elsewhere/tickets.jsonl", "the role of the job may not", 403},
-		{"input", "s3://missing/in/tickets.jsonl", "the role of the job may not", 403},
+		{"input", "s3://batholith/elsewhere/tickets.jsonl", "the S3 does not permit it to the role of the job", 403},
+		{"input", "s3://missing/in/tickets.jsonl", "the S3 does not permit it to the role of the job", 403},
 		{"role", evesRole, "Cross-account pass role is not allowed", 403},
 		{"role", "nonsense", "roleArn", 400},
 	} {

@@ -35,7 +35,7 @@ write, upload in parts, abort, delete. It writes two small objects below .bathol
 
 It changes nothing else without --fix: run it first to see what --fix would remove. With --fix it deletes what finished jobs left
 below .batholith/, aborts their open uploads, and deletes working files and put-aside journal files of jobs that were forgotten.
-A job is taken for one of this service only if the service knows it or its usage has it; files of others are never touched. The
+It deletes files of a job only if the service knows the job or its usage has it. Other files are never touched. The
 exit code is 1 if a problem remains.` + asHelp,
 		Example: `  batholith doctor
   batholith doctor --config batholith.yaml --json

@@ -176,7 +176,7 @@ func (e *estimate) capped(tags map[string]string) string {
 	case len(all) == 0:
 		return ""
 	case short:
-		return "; cap: " + strings.Join(all, " and ") + ", less than what is estimated to go in: the job may be paused before its end"
+		return "; cap: " + strings.Join(all, " and ") + ", less than the estimate of the input alone: the job may be paused before its end"
 	}
 	return "; cap: " + strings.Join(all, " and ")
 }
@@ -188,7 +188,7 @@ func (a *app) tellEstimate(e *estimate, s submission) {
 	}
 	less := ""
 	if len(s.reuse) > 0 || s.tags[batholith.ReuseTag] != "" {
-		less = ", less what earlier jobs have answered"
+		less = ", minus the records that earlier jobs have answered"
 	}
 	plain.Fprintf(a.stderr, "estimate: %s%s%s\n", e, less, e.capped(s.tags))
 }

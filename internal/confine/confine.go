@@ -14,20 +14,20 @@ import (
 	"time"
 )
 
-// Limits are those of a process.
+// Limits are the limits of a child process.
 type Limits struct {
 	CPU   uint64 // seconds of CPU time
 	Heap  uint64 // bytes of memory
 	Stack int    // bytes of one stack
 }
 
-// Exit codes of a process that is over a limit.
+// Exit codes of a child that is over a limit.
 const (
 	exitMemory = 3
 	exitCPU    = 4
 )
 
-// Enter sets the limits for the whole process, which ends when it is over one of them.
+// Enter sets the limits of this process. The process ends when it is over one of them.
 func Enter(l Limits) {
 	limitCPU(l.CPU)
 	debug.SetMaxStack(l.Stack)
@@ -37,10 +37,10 @@ func Enter(l Limits) {
 	go watch(l.Heap)
 }
 
-// watchEvery is how often the memory is measured. In this time a process can take about 50 MB.
+// watchEvery is the time between two measurements of the memory. A process can allocate about 50 MB in this time.
 const watchEvery = 20 * time.Millisecond
 
-// watch ends the process when it has more memory than heap.
+// watch ends the process when it uses more than heap bytes.
 func watch(heap uint64) {
 	for range time.Tick(watchEvery) {
 		if used() > heap {
@@ -49,30 +49,30 @@ func watch(heap uint64) {
 	}
 }
 
-// used returns the memory that the process has, in bytes.
+// used returns the memory that the Go runtime has from the system, in bytes.
 func used() uint64 {
 	samples := []metrics.Sample{{Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"}}
 	metrics.Read(samples)
 	return samples[0].Value.Uint64() - samples[1].Value.Uint64()
 }
 
-// A Program is the running program, to be started again.
+// A Program is an executable file that can be started again.
 type Program struct{ path, name string }
 
-// Self returns the running program.
+// Self returns the program that is running.
 func Self() (Program, error) {
 	path, err := os.Executable()
 	if err != nil {
 		return Program{}, fmt.Errorf("find this program: %w", err)
 	}
 	if runtime.GOOS == "linux" {
-		path = "/proc/self/exe" // also if the file was replaced or removed by an upgrade
+		path = "/proc/self/exe" // works even if an upgrade has replaced or removed the file
 	}
 	return Program{path: path, name: os.Args[0]}, nil
 }
 
-// Command returns the program with args, to be started in a process that ends with ctx. It has no environment, and so no
-// keys, and it is out of reach of a Ctrl-C in the terminal.
+// Command returns a command that starts the program with args and kills it when ctx ends. The child gets none of this
+// process's environment, so it has no keys. A Ctrl-C in the terminal does not reach it.
 func (p Program) Command(ctx context.Context, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, p.path)
 	cmd.Args = append([]string{p.name}, args...)
@@ -81,20 +81,20 @@ func (p Program) Command(ctx context.Context, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// A Cause is why a process ended before its work was done.
+// A Cause says why a child ended before its work was done.
 type Cause int
 
-// Causes. Only Broken, Time, Memory and Stack are the fault of the content.
+// The causes. Elsewhere is not the content's fault; the others are.
 const (
-	Elsewhere Cause = iota // it could not be started, or somebody ended it
-	Broken                 // it ended by itself
+	Elsewhere Cause = iota // it could not be started, or a signal from outside ended it
+	Broken                 // it failed by itself
 	Time
 	Memory
 	Stack
 )
 
-// Death returns why a process ended. err is that of its Wait, late tells that the time of the clock was over, and said is the beginning of
-// what the process wrote to stderr.
+// Death returns the cause of a child's end. err is the error of its Wait. late says whether the parent killed it after its
+// wall-clock time. said is the beginning of its stderr.
 func Death(err error, late bool, said string) Cause {
 	exit, ok := errors.AsType[*exec.ExitError](err)
 	switch {
@@ -110,7 +110,7 @@ func Death(err error, late bool, said string) Cause {
 	return Broken
 }
 
-// Beginning keeps the first Most bytes of what is written.
+// Beginning is a writer that keeps the first Most bytes and drops the rest.
 type Beginning struct {
 	bytes.Buffer
 	Most int

@@ -13,9 +13,9 @@ import (
 	"testing"
 )
 
-// TestMain is also the process that is confined: the test program itself, with what it does as its argument.
+// TestMain is also the main function of the child: the child is this test program, and its argument names what it does.
 func TestMain(m *testing.M) {
-	if len(os.Args) == 2 && len(os.Environ()) == 2 { // those of Command
+	if len(os.Args) == 2 && len(os.Environ()) == 2 { // the two variables that Command sets
 		Enter(Limits{CPU: 1, Heap: 128 << 20, Stack: 1 << 20})
 		switch os.Args[1] {
 		case "memory":
@@ -41,7 +41,7 @@ func TestMain(m *testing.M) {
 //go:noinline
 func deep(n int) int { return n + deep(n+1) }
 
-// TestAProcessOverALimitEnds, and is told apart from one that ended otherwise.
+// A child over a limit ends, and Death names the limit.
 func TestAProcessOverALimitEnds(t *testing.T) {
 	t.Setenv("SECRET", "is not passed on")
 	self, err := Self()
@@ -65,7 +65,7 @@ func TestAProcessOverALimitEnds(t *testing.T) {
 	}
 }
 
-func TestWhoeverEndsAProcessIsTheCause(t *testing.T) {
+func TestASignalFromOutsideIsNotTheContentsFault(t *testing.T) {
 	for sig, want := range map[syscall.Signal]Cause{syscall.SIGINT: Elsewhere, syscall.SIGTERM: Elsewhere, syscall.SIGHUP: Elsewhere,
 		syscall.SIGKILL: Memory, syscall.SIGXCPU: Time, syscall.SIGSEGV: Broken} {
 		if signal.Ignored(sig) { // a child inherits it: nohup ignores SIGHUP

@@ -1,11 +1,11 @@
-// Package confine runs work on hostile content in a process of its own: the program itself, with limits
-// of CPU time, memory and stack, and without its environment.
+// Package confine runs work on hostile content in a child process. The child is this program, started again
+// with an empty environment and with limits of CPU time, memory and stack.
 //
-// A few kilobytes of a document or a table can decompress to gigabytes, loop for ever, or nest until the
-// stack is full. Go cannot stop a goroutine, and survives neither a full stack nor a lack of memory, and
-// the libraries that read such formats have no limits of their own.
+// A document or table of a few kilobytes can decompress to gigabytes, loop for ever, or nest until the stack
+// is full. Go cannot stop a goroutine, and a Go process does not survive a full stack or a lack of memory.
+// The libraries that read such formats have no limits of their own.
 //
-//	caller                     process
-//	Command(ctx, arg, …)  →    Enter(limits), the work, exit 0
-//	Death(err, …)         ←    or over a limit
+//	parent                     child
+//	Command(ctx, arg, …)  →    Enter(limits), then the work, then exit 0
+//	Death(err, …)         ←    or it ends because it is over a limit
 package confine

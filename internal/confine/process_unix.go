@@ -11,11 +11,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// apart keeps a Ctrl-C in a terminal from the process: the program ends its work in order, and with it this process.
+// apart returns attributes with which a Ctrl-C in the terminal does not reach the child. The parent ends the child when it shuts down.
 func apart() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
 
-// limitCPU bounds the CPU time of this process, in seconds. Go does not end a program on SIGXCPU, and the SIGKILL that follows is also that
-// of a kernel without memory.
+// limitCPU limits the CPU time of this process, in seconds. A Go program does not end on SIGXCPU, so the handler ends it. Waiting for the
+// SIGKILL at the hard limit would not do: the kernel sends the same signal when memory is short.
 func limitCPU(most uint64) {
 	over := make(chan os.Signal, 1)
 	signal.Notify(over, syscall.SIGXCPU)
@@ -28,7 +28,7 @@ func limitCPU(most uint64) {
 	_ = unix.Setrlimit(unix.RLIMIT_CPU, &r)
 }
 
-// stopped reports whether somebody ended the process.
+// stopped reports whether a signal that asks a process to end has ended it.
 func stopped(exit *exec.ExitError) bool {
 	status, _ := exit.Sys().(syscall.WaitStatus)
 	if !status.Signaled() {
@@ -47,7 +47,7 @@ func outOfCPU(exit *exec.ExitError) bool {
 	return exit.ExitCode() == exitCPU || status.Signaled() && status.Signal() == syscall.SIGXCPU
 }
 
-// killed reports whether the kernel ended the process, as it does when memory is short.
+// killed reports whether SIGKILL ended the process. The kernel sends it when memory is short.
 func killed(exit *exec.ExitError) bool {
 	status, _ := exit.Sys().(syscall.WaitStatus)
 	return status.Signaled() && status.Signal() == syscall.SIGKILL

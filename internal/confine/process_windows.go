@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// apart keeps a Ctrl-C in a terminal from the process: the program ends its work in order, and with it this process.
+// apart returns attributes with which a Ctrl-C in the terminal does not reach the child. The parent ends the child when it shuts down.
 func apart() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{CreationFlags: windows.CREATE_NEW_PROCESS_GROUP}
 }
@@ -17,7 +17,7 @@ func apart() *syscall.SysProcAttr {
 // cpuCode is the exit code with which a job object ends a process that is over its limit of CPU time.
 const cpuCode = uint32(windows.ERROR_NOT_ENOUGH_QUOTA)
 
-// limitCPU bounds the CPU time of this process, in seconds, by putting it into a job object.
+// limitCPU limits the CPU time of this process, in seconds, by putting it into a job object.
 func limitCPU(most uint64) {
 	job, err := windows.CreateJobObject(nil, nil)
 	if err != nil {
@@ -29,10 +29,10 @@ func limitCPU(most uint64) {
 	if _, err := windows.SetInformationJobObject(job, windows.JobObjectBasicLimitInformation, uintptr(unsafe.Pointer(&limits)), uint32(unsafe.Sizeof(limits))); err != nil {
 		return
 	}
-	_ = windows.AssignProcessToJobObject(job, windows.CurrentProcess()) // the handle of the job stays open as long as the process lives
+	_ = windows.AssignProcessToJobObject(job, windows.CurrentProcess()) // the handle stays open until the process ends
 }
 
-// stopped reports whether somebody ended the process: a Ctrl-C or the end of the session.
+// stopped reports whether a Ctrl-C or the end of the session has ended the process.
 func stopped(exit *exec.ExitError) bool {
 	return uint32(exit.ExitCode()) == uint32(windows.STATUS_CONTROL_C_EXIT)
 }
@@ -40,5 +40,5 @@ func stopped(exit *exec.ExitError) bool {
 // outOfCPU reports whether the limit of limitCPU ended the process.
 func outOfCPU(exit *exec.ExitError) bool { return uint32(exit.ExitCode()) == cpuCode }
 
-// killed reports whether the kernel ended the process, as it does when memory is short: never here, where an allocation fails instead.
+// killed is false: Windows does not end a process when memory is short. The allocation fails.
 func killed(*exec.ExitError) bool { return false }

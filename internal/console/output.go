@@ -17,18 +17,18 @@ import (
 	"github.com/batholith/batholith/internal/sigv4"
 )
 
-// Output is the output of one job, as far as the caller may read it. Names are keys below the job's own folder.
+// Output reads the output of one job, within the caller's rights. A name is an object's key without the job's folder.
 type Output interface {
 	// List yields the objects.
 	List(ctx context.Context) iter.Seq2[batholith.Object, error]
-	// Read returns an object from an offset to its end, and the number of these bytes.
+	// Read returns the object's bytes from offset to its end, and their number.
 	Read(ctx context.Context, name string, offset int64) (body io.ReadCloser, bytes int64, err error)
 }
 
-// Far reaches an external S3, which callers of the API have no keys for, with the roles of jobs. Each method decides first whether the caller may
-// do on the bucket what it does. r is the browser's request, for the audit log.
+// Far reads and writes an external S3 with the roles of jobs, because callers of the API have no keys of that S3. Each method first checks that
+// the policies permit the caller to do this on the bucket. r is the browser's request, for the audit log.
 type Far interface {
-	// Output opens the output of a job, of which the API has answered the caller a Get.
+	// Output opens the output of a job. The API must have permitted the caller to get this job.
 	Output(ctx context.Context, who sigv4.Identity, r *http.Request, job string) (Output, error)
 	// Roles returns the ARNs of the roles that the caller may pass to a job, the default one first.
 	Roles(ctx context.Context, who sigv4.Identity) []string
@@ -36,15 +36,15 @@ type Far interface {
 	Put(ctx context.Context, who sigv4.Identity, r *http.Request, role, bucket, key string, from io.ReadSeeker, bytes int64) error
 }
 
-// ErrExists says that an object would be replaced.
+// ErrExists is the error of a write that would replace an object.
 var ErrExists = errors.New("there is an object with this key")
 
-// output opens the output of a job, which the API has shown to the visitor. done must be called after the last use.
+// output opens the output of a job that the API has shown to the visitor. The caller must call done after the last use.
 func (v *visit) output(j bedrock.JobSummary) (o Output, done func(), err error) {
 	at, ok := parseURI(outputOf(j))
 	switch {
 	case !ok:
-		return nil, nil, badRequest("%q is no s3:// URI.", outputOf(j))
+		return nil, nil, badRequest("%q is not an s3:// URI.", outputOf(j))
 	case v.c.o.Buckets != nil:
 		client, done := v.c.o.Buckets.As(v.who, v.r)
 		return nearOutput{client, at}, done, nil
@@ -55,7 +55,7 @@ func (v *visit) output(j bedrock.JobSummary) (o Output, done func(), err error) 
 	return nil, nil, errNoBuckets
 }
 
-// nearOutput is an output in the embedded S3, with the rights of the visitor.
+// nearOutput reads an output in the embedded S3, with the rights of the visitor.
 type nearOutput struct {
 	client *s3.Client
 	at     place
@@ -92,7 +92,7 @@ func (o nearOutput) Read(ctx context.Context, name string, offset int64) (io.Rea
 	return out.Body, aws.ToInt64(out.ContentLength), nil
 }
 
-// internal reports whether a name of an output is not for users.
+// internal reports whether a name is below .batholith/, which users must not read.
 func internal(name string) bool {
 	return name == batholith.InternalFolder || strings.HasPrefix(name, batholith.InternalFolder+"/")
 }
@@ -122,7 +122,7 @@ func (c *Console) jobDownload(v *visit) error {
 	return v.send(name, body, bytes)
 }
 
-// farFault returns what a page shows of an error of an external S3; nil for another error.
+// farFault returns the fault that a page shows for an error of an external S3, or nil if the error is another one.
 func farFault(err error) *fault {
 	var why interface {
 		error
@@ -138,7 +138,7 @@ func farFault(err error) *fault {
 	case errors.Is(err, batholith.ErrNoBucket):
 		return &fault{http.StatusNotFound, "Not found", "The bucket does not exist."}
 	case errors.Is(err, batholith.ErrNoObject):
-		return &fault{http.StatusNotFound, "Not found", "There is no such object."}
+		return &fault{http.StatusNotFound, "Not found", "The object does not exist."}
 	case errors.Is(err, context.DeadlineExceeded):
 		return &fault{http.StatusGatewayTimeout, "The S3 does not answer", fmt.Sprintf("The S3 has not answered within %d s. Try again.", int(objectTime.Seconds()))}
 	case errors.Is(err, batholith.ErrAccessDenied):
@@ -146,7 +146,7 @@ func farFault(err error) *fault {
 		if errors.As(err, &why) {
 			cause, _ = why.Explained()
 		}
-		return &fault{http.StatusForbidden, "The S3 denies access to the role", "You may do this, but the role of the job may not: " + cause + ". Ask the operator."}
+		return &fault{http.StatusForbidden, "The S3 denies access to the role", "The policies permit it to you, but the S3 does not permit it to the role of the job: " + cause + ". Ask the operator."}
 	case errors.Is(err, batholith.ErrObjectChanged):
 		return &fault{http.StatusConflict, "The file has changed", "It was replaced while it was read. Try again."}
 	case errors.As(err, &why):
@@ -156,7 +156,7 @@ func farFault(err error) *fault {
 	return nil
 }
 
-// hidden returns what a page of a job says in place of an output that cannot be read; "" for a failure of the server.
+// hidden returns the text that a job's page shows instead of an output that cannot be read, or "" if the server failed.
 func hidden(err error) string {
 	var f *fault
 	if f = farFault(err); f != nil {

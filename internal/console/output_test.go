@@ -153,7 +153,7 @@ func TestAnExternalS3ThatFailsIsNamed(t *testing.T) {
 		"no role":           {farS3{open: fmt.Errorf("role r is not configured here: %w", batholith.ErrAccessDenied)}, "role r is not configured here", 403},
 		"no right":          {farS3{list: bedrock.AccessDenied(says), read: bedrock.AccessDenied(says)}, says, 403},
 		"no bucket":         {farS3{list: batholith.ErrNoBucket, read: batholith.ErrNoBucket}, "The bucket does not exist", 404},
-		"denied to role":    {farS3{list: fmt.Errorf("list: %w", batholith.ErrAccessDenied), read: fmt.Errorf("read: %w", batholith.ErrAccessDenied)}, "the role of the job may not", 403},
+		"denied to role":    {farS3{list: fmt.Errorf("list: %w", batholith.ErrAccessDenied), read: fmt.Errorf("read: %w", batholith.ErrAccessDenied)}, "the S3 does not permit it to the role of the job", 403},
 		"away":              {farS3{list: explained{"nothing listens at s3:9000", "start it"}, read: explained{"nothing listens at s3:9000", "start it"}}, "Nothing listens at s3:9000. Try again", 502},
 		"a list that hangs": {farS3{hang: "list"}, "has not answered within", 404},
 		"a read that hangs": {farS3{hang: "read", text: "0123456\n"}, "", 0},

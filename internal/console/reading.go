@@ -9,48 +9,48 @@ import (
 	"github.com/batholith/batholith/internal/audit"
 )
 
-// Live pages of one reader about one subject share what they read: ten open pages of a job ask the API as often as one. The audit log has a
-// line for the first read, and none for repeats that would leave the same line (see audit.Repeats). A reader is a session at one address with one
-// browser, so that a shared read, and a line that is left out, say nothing that would differ for another page.
+// Live pages read again every few seconds. Pages of the same reader about the same subject share these reads: ten open pages of a job ask the
+// API as often as one page does. The audit log gets a line for the first read, and no line for a repeat whose line would be the same (see
+// audit.Repeats). Pages share reads only if session, address and browser are the same, so one line is true for all of them.
 
-// reader is whose reading it is, and of what.
+// reader identifies the pages that share a read.
 type reader struct {
 	session        *session
 	address, agent string
 	subject        string // such as "job ID"
 }
 
-// reading is what was read last.
+// reading is the last read of a reader.
 type reading struct {
-	turn    chan struct{} // holds a token while somebody reads or looks at the fields below
-	at      time.Time     // when the read began; zero: there is none
+	turn    chan struct{} // of capacity 1; guards the fields down to used: a page sends before it uses them, and receives after
+	at      time.Time     // when the read began; zero: no value
 	value   any
 	repeats audit.Repeats
 
 	used time.Time // guarded by readings.mu
 }
 
-// Bounds of readings: one that no page has used for idleReading is dropped.
+// Bounds of readings. A reading that no page has used for idleReading is dropped.
 const (
 	mostReadings = 512
 	idleReading  = time.Minute
 )
 
-// readings are those of all live pages.
+// readings holds the readings of all live pages.
 type readings struct {
-	fresh time.Duration // for which a read is good enough for other pages
+	fresh time.Duration // a read that is younger is used again
 
 	mu  sync.Mutex
 	all map[reader]*reading
 }
 
-// newReadings returns readings for pages that look every so often. A page's own read must be too old for its next look, also if its ticker is
-// early: a read is fresh for 3/4 of that time.
+// newReadings returns readings for pages that update once in each interval every. A read is fresh for 3/4 × every, so a page never gets its
+// own last read again, even if its ticker is early.
 func newReadings(every time.Duration) *readings {
 	return &readings{fresh: every * 3 / 4, all: map[reader]*reading{}}
 }
 
-// of returns the reading of a reader. Above mostReadings it is one that is shared with nobody.
+// of returns the reading of a reader. If there are mostReadings others already, it returns a new one that no other page shares.
 func (s *readings) of(who reader) *reading {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -65,7 +65,8 @@ func (s *readings) of(who reader) *reading {
 	return r
 }
 
-// forget drops the readings of a session, which has changed something: its pages read anew. A read that is on its way is shared with no later page.
+// forget drops the readings of a session after it has changed something, so its pages read again. Pages that ask later do not share a read
+// that is still in progress.
 func (s *readings) forget(of *session) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -87,8 +88,8 @@ func (s *readings) tidy() {
 	}
 }
 
-// get returns the value if it is fresh. Otherwise it reads, while other pages wait for the result. An error is returned to its caller only: the others
-// read themselves.
+// get returns the value if it is fresh. Otherwise it calls read, and other pages wait for the result. An error goes only to the caller whose read
+// failed; the next page calls read again.
 func (r *reading) get(ctx context.Context, fresh time.Duration, read func() (any, error)) (any, error) {
 	select {
 	case r.turn <- struct{}{}:
@@ -109,8 +110,8 @@ func (r *reading) get(ctx context.Context, fresh time.Duration, read func() (any
 	return value, nil
 }
 
-// shared reads a subject for a live page, or returns what another live page of the same reader has read just now. read must use the visit that it is given.
-// The value is shared: nobody may change it.
+// shared reads a subject for a live page, or returns the fresh read of another page of the same reader. read must use the visit that it is
+// given. The value is shared, so it must not be changed.
 func shared[T any](v *visit, subject string, read func(*visit) (T, error)) (T, error) {
 	address, _, _ := net.SplitHostPort(v.r.RemoteAddr)
 	r := v.c.readings.of(reader{v.session, address, v.r.UserAgent(), subject})

@@ -110,7 +110,7 @@ func (c *Console) recordsPage(v *visit) error {
 	})
 	switch {
 	case errors.Is(err, errScanned):
-		view.Stopped = fmt.Sprintf("The search has read its share of %s or of %d s. Go on with the next page.", plural(scanBytes>>20, "MiB"), int(scanTime.Seconds()))
+		view.Stopped = fmt.Sprintf("A search stops after %s or %d s. The next page continues it.", plural(scanBytes>>20, "MiB"), int(scanTime.Seconds()))
 	case err != nil:
 		if view.Hidden = hidden(err); view.Hidden == "" {
 			return err
@@ -129,7 +129,7 @@ func (c *Console) recordsPage(v *visit) error {
 func plural(n int64, unit string) string { return fmt.Sprintf("%d %s", n, unit) }
 
 // errSlow says that no line came in the time of a page.
-var errSlow = &fault{http.StatusGatewayTimeout, "The S3 does not answer", "The S3 has sent nothing in the time that a page has. Try again."}
+var errSlow = &fault{http.StatusGatewayTimeout, "The S3 does not answer", "The S3 has sent nothing within the time limit of the page. Try again."}
 
 // errScanned says that a search has read enough for one page.
 var errScanned = errors.New("the search has read its share")

@@ -84,7 +84,7 @@ func (a *API) heeded(verb string, needs []batholith.Feature) error {
 		return nil
 	}
 	if worker := a.Ignoring(); worker != "" {
-		return bedrock.Throttling("The service cannot %s now: the worker %s is of an earlier version and would ignore %s. Replace it by this version, and try again.",
+		return bedrock.Throttling("The service cannot %s now: the worker %s is of an earlier version and would ignore %s. Replace it with this version, and try again.",
 			verb, worker, batholith.FeatureList(needs))
 	}
 	return nil

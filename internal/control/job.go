@@ -111,7 +111,7 @@ func (a *API) notes(j batholith.Job, note string, forecasts map[string]batholith
 		note = cmp.Or(a.Unreached(j), note)
 	}
 	if lacking := batholith.Lacks(batholith.Features(), j.Needs); len(lacking) > 0 && a.Unreached == nil && !j.Status.Terminal() {
-		note = fmt.Sprintf("The job needs what this version of the service does not know (%s), so it waits for a later one.", batholith.FeatureList(lacking))
+		note = fmt.Sprintf("The job needs features that this version of the service does not have (%s), so it waits for a worker of a later version.", batholith.FeatureList(lacking))
 	}
 	if a.Notice != nil && !j.Status.Terminal() {
 		note = cmp.Or(a.Notice(), note)

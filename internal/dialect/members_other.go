@@ -274,7 +274,7 @@ var openaiEmbedBody = membersAt("", refuseRest, rules{
 	"input":           taken().checking(embeddable),
 	"dimensions":      taken().checking(count(1)),
 	"encoding_format": checked("float, base64; applied to the answer"),
-	"user":            ignored("one caller has one key"),
+	"user":            ignored("principals are told apart by their keys"),
 })
 
 // openaiTextBody has the members of a body that are not sent as they are (OpenAI: create completion).
@@ -283,5 +283,5 @@ var openaiTextBody = membersAt("", passRest, rules{
 	"prompt":         taken().checking(wantString),
 	"stream":         checked("false, or absent"),
 	"stream_options": ignored("nothing is streamed"),
-	"user":           ignored("one caller has one key"),
+	"user":           ignored("principals are told apart by their keys"),
 })

@@ -189,7 +189,7 @@ func (d *doctor) journal(dir string, alive bool) {
 		switch {
 		case f.Damaged:
 			d.find(Finding{Note, "data", f.Path + " was damaged and put aside", "a disk fault; what could be read of it was committed, other records were asked again",
-				"keep an eye on the disk; once seen, remove it: rm " + words.Quote(f.Path)})
+				"keep an eye on the disk; then delete the file: rm " + words.Quote(f.Path)})
 		case f.Foreign && len(f.Jobs) > 0 && f.Unreadable == 0 && alive:
 			d.aside = append(d.aside, f) // the server says whether its jobs are over
 		case f.Foreign:
@@ -216,7 +216,7 @@ func (d *doctor) journal(dir string, alive bool) {
 // foreignJournal is the finding of a journal file that was put aside.
 func foreignJournal(path string) Finding {
 	return Finding{Note, "data", path + " holds outcomes of another database or worker, and was put aside", "their jobs are not in this database, or their records were given to another worker",
-		"start the server with the database and data directory that belong together; once seen, remove it: rm " + words.Quote(path)}
+		"start the server with the database and data directory that belong together; then delete the file: rm " + words.Quote(path)}
 }
 
 // asides examines the journal files that were put aside. A file whose jobs are all of this service, and over, is a leftover, which --fix deletes.

@@ -110,7 +110,7 @@ func (p *peers) older(j batholith.Job) string {
 		newer := one.Process
 		newer.Features = j.Needs
 		if lacking := batholith.Lacks(one.Features, j.Needs); len(lacking) > 0 && newer.Reaches(j) {
-			return fmt.Sprintf("The job needs what no running worker knows (%s), so it waits. Start a worker with the version of this API process.", batholith.FeatureList(lacking))
+			return fmt.Sprintf("The job needs features that no running worker has (%s), so it waits. Start a worker with the version of this API process.", batholith.FeatureList(lacking))
 		}
 	}
 	return ""

@@ -107,14 +107,14 @@ func TestAJobThatNoWorkerReachesSaysSo(t *testing.T) {
 				t.Errorf("a job with needs: %q, want %q", got, want)
 			}
 		}
-		needy("The job needs what no running worker knows (caps, next), so it waits")
+		needy("The job needs features that no running worker has (caps, next), so it waits")
 		if p.ignoring() == "" {
 			t.Error("no worker of a version without features is seen")
 		}
 		small.Features, private.Features = []batholith.Feature{batholith.FeatureCaps}, []batholith.Feature{batholith.FeatureCaps}
 		f.living = []batholith.Process{api, small, private}
 		pass(peersEvery)
-		needy("The job needs what no running worker knows (next), so it waits. Start a worker with the version of this API process.")
+		needy("The job needs features that no running worker has (next), so it waits. Start a worker with the version of this API process.")
 		if id := p.ignoring(); id != "" {
 			t.Errorf("%s is taken for one of an earlier version", id)
 		}

@@ -55,9 +55,9 @@ func Points() []Point {
 // BatchPoints lists the points that only batches of OpenAI's API pass, and jobs whose output is in OpenAI's lines, in their order.
 func BatchPoints() []Point {
 	return []Point{
-		{"openai.expiry-stored", "the word when a file will expire, and no file"},
+		{"openai.expiry-stored", "the object that stores the expiry of a file, without the file"},
 		{"openai.file-stored", "a file whose client has not heard of it"},
-		{"openai.file-deleted", "the word when a file expires, which is gone"},
+		{"openai.file-deleted", "the object that stores the expiry of a deleted file"},
 		{"results.untried", "the same as lifecycle.sealed, with a part of the lines of records that were never tried"},
 		{"results.errors-published", "the errors of a file whose output is in OpenAI's lines, and perhaps not its answers"},
 	}
@@ -66,11 +66,11 @@ func BatchPoints() []Point {
 // HeldPoints lists the points of jobs that are paused, or have a sample or a cap, in their order.
 func HeldPoints() []Point {
 	return []Point{
-		{"control.paused", "a paused job whose client has not heard of it, and whose records are in flight"},
+		{"control.paused", "a paused job whose client has no answer yet, and whose records are in flight"},
 		{"dispatch.rested", "a paused job whose outcomes are committed, with chunks and a reservation under this worker's name"},
 		{"dispatch.unreserved", "the same, without the reservation"},
-		{"dispatch.let-go", "a paused job of which no worker has anything"},
-		{"control.resumed", "a job that goes on, and whose client has not heard of it"},
+		{"dispatch.let-go", "a paused job without chunks or reservations of any worker"},
+		{"control.resumed", "a resumed job whose client has no answer yet"},
 		{"dispatch.sample-claimed", "the chunks of a sample under this worker's name"},
 		{"dispatch.sample-judged", "a sample whose records have ended, which the job's row does not say"},
 		{"dispatch.sample-passed", "a job without a sample, whose other records nobody has sent"},

@@ -169,9 +169,9 @@ func (in *newBatch) check() (hours int, err error) {
 	case in.Input == "":
 		return 0, refusal(http.StatusBadRequest, "missing_required_parameter", "input_file_id", "input_file_id is missing: the id of an uploaded file, or an S3 URI.")
 	case in.Endpoint == "":
-		return 0, refusal(http.StatusBadRequest, "missing_required_parameter", "endpoint", "endpoint is missing: one of %s.", strings.Join(batholith.Endpoints(), ", "))
+		return 0, refusal(http.StatusBadRequest, "missing_required_parameter", "endpoint", "endpoint is missing; it must be one of %s.", strings.Join(batholith.Endpoints(), ", "))
 	case batholith.TypeOfEndpoint(in.Endpoint) == "":
-		return 0, wrong("endpoint", "endpoint is '%s'; batches are of %s here.", show(in.Endpoint), strings.Join(batholith.Endpoints(), ", "))
+		return 0, wrong("endpoint", "endpoint is '%s'; it must be one of %s.", show(in.Endpoint), strings.Join(batholith.Endpoints(), ", "))
 	case in.Window == "":
 		return 0, refusal(http.StatusBadRequest, "missing_required_parameter", "completion_window", "completion_window is missing, for example 24h.")
 	case len(in.Metadata) > mostMetadata:

@@ -41,7 +41,7 @@ func (c *call) limit(usual, most int) (int, error) {
 	}
 	n, err := strconv.Atoi(text)
 	if err != nil || n < 1 || n > most {
-		return 0, wrong("limit", "limit is '%s'; it is a number from 1 to %d.", show(text), most)
+		return 0, wrong("limit", "limit is '%s'; it must be a number from 1 to %d.", show(text), most)
 	}
 	return n, nil
 }

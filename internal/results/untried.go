@@ -8,31 +8,31 @@ import (
 	"github.com/batholith/batholith/internal/memory"
 )
 
-// untried writes the lines of records that were never tried: OpenAI's output has a line for each record of a batch that was cancelled or has
-// expired. They are in the errors of the file, at their place in the order of the input. Only the final publication writes them.
+// untried writes error lines for records that were never sent. When a batch is cancelled or expires, OpenAI's error file has a line for each of
+// them, in the order of the input. Only the final publication writes these lines.
 //
-// Nothing else has the ids of these records, so the input is read again, one line in memory at a time. If it is gone or has changed, the lines
-// have null for an id: the number of lines is a function of the job's counters alone. The memory of the longest line is taken from the budget.
+// Only the input has the ids of these records, so it is read again, one line in memory at a time. If the input is gone or has changed, the id in
+// the lines is null. The number of lines depends only on the job's counters. The memory of the longest line is reserved in the memory budget.
 type untried struct {
 	w             *outputs
 	code, message string
-	next          int64 // record of the present file whose line comes next
-	chunk         int   // of the outcome before it; -1: none is in this file
+	next          int64 // the first record of the current file that was not handled yet
+	chunk         int   // chunk of the last outcome in this file; -1: none yet
 
 	in   *blob.Reader // nil: not open
 	scan *jsonl.Scanner
-	at   int64 // record that scan reads next
+	at   int64 // the record that scan reads next
 	room *memory.Hold
 	lost bool // the input of this file cannot be read
 }
 
-// farRecords is the number of records from which on the reader of an input jumps to the next chunk, and does not read up to it.
+// farRecords is the least number of records that is skipped by a new read from a later chunk. Fewer are read and dropped.
 const farRecords = 4096
 
-// untriedLine is how many bytes the line of a record has at most, without its id.
+// untriedLine is the largest size of a line in bytes, without the id.
 const untriedLine = 512
 
-// newUntried returns nil if the output has no such lines.
+// newUntried returns nil if the output has no such lines. The methods of a nil untried do nothing.
 func newUntried(w *outputs) *untried {
 	u := &untried{w: w, room: w.p.closing.Hold()}
 	u.code, u.message = w.job.Status.Untried()
@@ -42,14 +42,14 @@ func newUntried(w *outputs) *untried {
 	return u
 }
 
-// begin begins a file. The one before it is finished.
+// begin starts a file. finish was called for the file before it.
 func (u *untried) begin() {
 	if u != nil {
 		u.next, u.chunk, u.lost = 0, -1, false
 	}
 }
 
-// before writes the lines up to the record of an outcome.
+// before writes the lines of the records between the last outcome and this one.
 func (u *untried) before(o *batholith.Outcome) error {
 	if u == nil {
 		return nil
@@ -61,7 +61,7 @@ func (u *untried) before(o *batholith.Outcome) error {
 	return nil
 }
 
-// finish writes the lines up to the end of the file.
+// finish writes the lines of the records after the last outcome of the file.
 func (u *untried) finish() error {
 	if u == nil {
 		return nil
@@ -71,7 +71,7 @@ func (u *untried) finish() error {
 	return err
 }
 
-// until writes the lines of the records before this one.
+// until writes the lines of the records from next up to, but not including, record.
 func (u *untried) until(record int64) error {
 	for ; u.next < record; u.next++ {
 		id, err := u.id()
@@ -89,7 +89,7 @@ func (u *untried) until(record int64) error {
 	return nil
 }
 
-// id returns the id of the next record; nil: the input is not the one that was validated, or may not be read any more.
+// id returns the id of the record next. It is nil if the input has changed since its validation, or cannot be read any more.
 func (u *untried) id() ([]byte, error) {
 	if u.lost {
 		return nil, nil
@@ -98,7 +98,7 @@ func (u *untried) id() ([]byte, error) {
 	for err == nil {
 		if !u.scan.Next() {
 			if err = u.scan.Err(); err == nil {
-				err = batholith.ErrObjectChanged // validation has found more records
+				err = batholith.ErrObjectChanged // at validation the file had more records
 			}
 			break
 		}
@@ -124,8 +124,8 @@ func (u *untried) id() ([]byte, error) {
 	return nil, nil
 }
 
-// seek opens the input, or jumps forward to the chunk of the last outcome. The number of a line is not known after a jump; only lines in
-// Bedrock's form may need it.
+// seek opens the input. If the next record is at least farRecords ahead, it opens the input at the chunk of the last outcome instead of reading
+// up to there. After such a jump the numbers of lines are unknown. Lines in Bedrock's form may need them for an id, so it never jumps there.
 func (u *untried) seek() error {
 	f := u.w.files[u.w.number]
 	if u.in != nil && u.next-u.at < farRecords {
@@ -158,7 +158,7 @@ func (u *untried) close() {
 	if u == nil || u.in == nil {
 		return
 	}
-	_ = u.in.Close() // it was read
+	_ = u.in.Close() // it was only read
 	u.in, u.scan, u.at = nil, nil, 0
 	u.room.Release()
 }

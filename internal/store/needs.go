@@ -9,7 +9,7 @@ import (
 	"github.com/batholith/batholith"
 )
 
-// features reads the column needs, as needed makes it.
+// features parses the column needs. It is the inverse of needed.
 func features(column string) (all []batholith.Feature) {
 	for _, name := range strings.Fields(column) {
 		all = append(all, batholith.Feature(name))
@@ -17,7 +17,7 @@ func features(column string) (all []batholith.Feature) {
 	return all
 }
 
-// needed is the column for features.
+// needed returns the text of the column needs: the names, separated by spaces.
 func needed(all []batholith.Feature) string {
 	return strings.ReplaceAll(batholith.FeatureList(all), ",", "") // no name has a comma or a space
 }
@@ -35,10 +35,11 @@ func needMore(ctx context.Context, tx *sql.Tx, id string, more []batholith.Featu
 	return err
 }
 
-// understands returns an error if the job needs a feature that this program does not know. It wraps [batholith.ErrHeld]: the job is for others.
+// understands returns an error that wraps [batholith.ErrHeld] if the job needs a feature that this program does not know. A later version of the
+// program runs such a job.
 func (g gate) understands() error {
 	if lacking := batholith.Lacks(batholith.Features(), g.needs); len(lacking) > 0 {
-		return fmt.Errorf("%w: the job needs %s of a later version of the program", batholith.ErrHeld, batholith.FeatureList(lacking))
+		return fmt.Errorf("%w: the job needs %s, which only a later version of the program knows", batholith.ErrHeld, batholith.FeatureList(lacking))
 	}
 	return nil
 }

@@ -39,7 +39,7 @@ func TestAnExternalS3InTheBrowser(t *testing.T) {
 	signIn()
 	p.visit("/console/submit")
 	p.do(chromedp.SetValue("#model", "batholith.tiny-v1"), chromedp.SetUploadFiles("#file", []string{records(t, "tickets.jsonl", 6, 1)}), chromedp.Submit("#file"), chromedp.WaitVisible("#role"))
-	p.has("Role, with which the file is stored")
+	p.has("Role of the job; the file is stored with it")
 	p.accessible("far-draft")
 	draft := strings.TrimPrefix(get(p, chromedp.Location()), p.site)
 	p.do(chromedp.SetValue("#input", "s3://nowhere/in/tickets.jsonl"), chromedp.SetValue("#output", "s3://nowhere/out/"), chromedp.Submit("#output"))

@@ -190,7 +190,7 @@ func TestAWorkerLeavesJobsAloneThatNeedTheNextVersion(t *testing.T) {
 	next := types.Tag{Key: aws.String("batholith:next"), Value: aws.String("1")}
 	needs, stopped := create("needs", next), create("stopped", next)
 	api.Until(needs, func(j *harness.Job) bool {
-		return strings.Contains(harness.Told(j), "The job needs what no running worker knows (next), so it waits")
+		return strings.Contains(harness.Told(j), "The job needs features that no running worker has (next), so it waits")
 	})
 	if _, err := api.BedrockClient().StopModelInvocationJob(t.Context(), &bedrock.StopModelInvocationJobInput{JobIdentifier: &stopped}); err != nil {
 		t.Fatal(err)
