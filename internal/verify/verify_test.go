@@ -19,6 +19,7 @@ import (
 // verified is a job of one file that lies in a directory, as it is after its end.
 type verified struct {
 	input, output []string // lines
+	errs          []string // lines of the errors beside answers in OpenAI's lines; nil: the output is in Bedrock's
 	status        batholith.Status
 	manifest      func(*batholith.Manifest) // may change it; nil: it fits the files
 	counts        *batholith.Counts         // of the server
@@ -58,10 +59,19 @@ func (v *verified) check(t *testing.T) (found Result, said string) {
 		}
 	}
 	counts.Succeeded = counts.Processed - counts.Errored
+	lines, failed := batholith.LinesBedrock, []byte(strings.Join(v.errs, ""))
+	var errs *batholith.ManifestErrors
+	if v.errs != nil {
+		lines = batholith.LinesOpenAI
+		errs = &batholith.ManifestErrors{Output: "s3://output/" + verifiedID + "/in.jsonl.err", Lines: int64(len(v.errs)), Bytes: int64(len(failed)), CRC32C: sumOf(failed),
+			Untried: int64(strings.Count(string(failed), `"response":null`))}
+		counts.Errored = errs.Lines - errs.Untried
+		counts.Processed += counts.Errored
+	}
 	path := filepath.Join(filepath.Dir(dir), "in.jsonl")
-	m := batholith.NewManifest(batholith.Job{ID: verifiedID, Account: "000000000000", Region: "r", Status: v.status, Counts: counts,
+	m := batholith.NewManifest(batholith.Job{ID: verifiedID, Account: "000000000000", Region: "r", Status: v.status, Counts: counts, Request: batholith.Request{OutputLines: lines},
 		Tokens: batholith.Tokens{Input: 3 * counts.Succeeded, Output: 2 * counts.Succeeded}}, batholith.Ledger{}, []batholith.ManifestFile{{
-		Input: "file://" + path, Output: "s3://output/" + verifiedID + "/in.jsonl.out", Records: counts.Total, Lines: counts.Processed,
+		Input: "file://" + path, Output: "s3://output/" + verifiedID + "/in.jsonl.out", Records: counts.Total, Lines: int64(len(v.output)), Errors: errs,
 		InputBytes: int64(len(in)), InputCRC32C: sumOf(in), Bytes: int64(len(out)), CRC32C: sumOf(out)}})
 	if v.manifest != nil {
 		v.manifest(&m)
@@ -69,7 +79,7 @@ func (v *verified) check(t *testing.T) (found Result, said string) {
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	for name, content := range map[string][]byte{path: in, filepath.Join(dir, "in.jsonl.out"): out} {
+	for name, content := range map[string][]byte{path: in, filepath.Join(dir, "in.jsonl.out"): out, filepath.Join(dir, "in.jsonl.err"): failed} {
 		if err := os.WriteFile(name, content, 0o600); err != nil {
 			t.Fatal(err)
 		}
