@@ -90,7 +90,7 @@ func (a *app) examineSettings(s *settings) (*config.Config, []doctor.Finding) {
 		for _, w := range c.Warnings {
 			find(doctor.Finding{Severity: doctor.Note, Check: "settings", What: w})
 		}
-		what := "no file is named: the defaults hold"
+		what := "no settings file: the defaults apply"
 		if s.file != "" {
 			what = s.file + " is sound"
 		}

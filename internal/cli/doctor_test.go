@@ -93,7 +93,7 @@ func TestDoctorAsksTheServerWhichJobsAreOver(t *testing.T) {
 	if said := look(true, time.Hour); !strings.Contains(said, "mended: job "+job.id()) || strings.Contains(said, "problem") {
 		t.Error(said)
 	}
-	if said := look(false, time.Hour); said != "ok: the jobs that are over left nothing behind\n" {
+	if said := look(false, time.Hour); said != "ok: finished jobs have left no files behind\n" {
 		t.Error(said)
 	}
 }

@@ -104,7 +104,7 @@ func servedModels(c *config.Config, found []doctor.Health) (models []servedModel
 	for _, id := range []string{catalog.TinyModel, catalog.SimulatedModel} {
 		if c.Embedded && !taken[id] {
 			models = append(models, servedModel{ID: id, Family: dialect.FamilyAny,
-				Servers: []doctor.Finding{{Severity: doctor.Sound, Check: "model", What: "it is in the program, and needs no server"}}})
+				Servers: []doctor.Finding{{Severity: doctor.Sound, Check: "model", What: "built into the program; it needs no server"}}})
 		}
 	}
 	return models

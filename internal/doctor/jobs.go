@@ -63,7 +63,7 @@ func (d *doctor) jobs(ctx context.Context) {
 	}
 	d.unknown(ctx, client, jobs)
 	if len(d.findings) == before && len(over) > 0 {
-		d.find(Finding{Severity: Sound, Check: "objects", What: "the jobs that are over left nothing behind"})
+		d.find(Finding{Severity: Sound, Check: "objects", What: "finished jobs have left no files behind"})
 	}
 }
 
